@@ -1,0 +1,5 @@
+//! What people write, as types: parsed strictly once at the door, so that a mistyped key is a
+//! Problem with its path and not silence. Judges no meaning beyond the form.
+
+pub mod istio_operator;
+pub mod yaml;

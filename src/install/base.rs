@@ -1,0 +1,67 @@
+//! The Base component: the CRDs of Istio's kinds and what all control planes of a cluster share.
+//! The CRDs are the YAML files of `crds/`, so that their schemas can be read and grow there.
+
+use std::sync::LazyLock;
+
+use k8s_openapi::api::core::v1::ServiceAccount;
+use serde_json::Value;
+
+use crate::labels::{self, metadata, with};
+use crate::pod::pull_secrets;
+use crate::resolve::Base;
+use crate::{Install, Object};
+
+/// ServiceAccount whose token lets another cluster's control plane read this one.
+pub(crate) const READER: &str = "istio-reader-service-account";
+
+static CRDS: LazyLock<Vec<Value>> = LazyLock::new(|| {
+    [
+        include_str!("../../crds/trafficextensions.extensions.istio.io.yaml"),
+        include_str!("../../crds/wasmplugins.extensions.istio.io.yaml"),
+        include_str!("../../crds/destinationrules.networking.istio.io.yaml"),
+        include_str!("../../crds/envoyfilters.networking.istio.io.yaml"),
+        include_str!("../../crds/gateways.networking.istio.io.yaml"),
+        include_str!("../../crds/proxyconfigs.networking.istio.io.yaml"),
+        include_str!("../../crds/serviceentries.networking.istio.io.yaml"),
+        include_str!("../../crds/sidecars.networking.istio.io.yaml"),
+        include_str!("../../crds/virtualservices.networking.istio.io.yaml"),
+        include_str!("../../crds/workloadentries.networking.istio.io.yaml"),
+        include_str!("../../crds/workloadgroups.networking.istio.io.yaml"),
+        include_str!("../../crds/authorizationpolicies.security.istio.io.yaml"),
+        include_str!("../../crds/peerauthentications.security.istio.io.yaml"),
+        include_str!("../../crds/requestauthentications.security.istio.io.yaml"),
+        include_str!("../../crds/telemetries.telemetry.istio.io.yaml"),
+    ]
+    .into_iter()
+    .map(|text| {
+        api::yaml::documents(text)
+            .expect("the CRDs are part of the program and a test parses them")
+            .pop()
+            .expect("each file holds one CRD")
+    })
+    .collect()
+});
+
+/// The CustomResourceDefinitions of Istio's own kinds, by group and name.
+pub fn istio_crds() -> Vec<Value> {
+    CRDS.clone()
+}
+
+/// All objects of the component.
+pub(crate) fn build(base: &Base, install: &Install) -> Vec<Object> {
+    let global = &base.global;
+    let mut objects: Vec<Object> = istio_crds().into_iter().map(Object::from_value).collect();
+    let reader = &global.reader_service_account.name;
+    if global.namespaced() && global.enable_reader_rbac != Some(false) && reader.is_empty() {
+        let labels = with(
+            labels::released("istio-reader", install),
+            [("app", "istio-reader")],
+        );
+        objects.push(Object::of(&ServiceAccount {
+            metadata: metadata(READER, &global.istio_namespace, labels),
+            image_pull_secrets: pull_secrets(&global.image_pull_secrets),
+            ..Default::default()
+        }));
+    }
+    objects
+}

@@ -1,0 +1,243 @@
+//! What istiod may do, and what other clusters' control planes may read.
+
+use super::Context;
+use crate::Object;
+use crate::base::READER;
+use crate::labels::{metadata, released, with};
+use crate::rbac::{READ, Rule, WRITE, cluster as cluster_role, namespaced as role};
+use crate::values::text;
+
+/// Groups of Istio's kinds, those of old versions included.
+const ISTIO: &[&str] = &[
+    "config.istio.io",
+    "security.istio.io",
+    "networking.istio.io",
+    "authentication.istio.io",
+    "rbac.istio.io",
+    "telemetry.istio.io",
+    "extensions.istio.io",
+];
+const CORE: &[&str] = &[""];
+const ADMISSION: &[&str] = &["admissionregistration.k8s.io"];
+const GATEWAY_API: &[&str] = &["gateway.networking.k8s.io"];
+const UPDATE: &[&str] = &["update", "patch"];
+const CREATE: &[&str] = &["create"];
+const KEEP: &[&str] = &["create", "get", "list", "watch", "update"];
+
+/// The Role in the root namespace.
+pub(super) fn namespaced(context: Context<'_>) -> [Object; 2] {
+    let name = context.name();
+    let namespace = &context.pilot.values.global.istio_namespace;
+    role(
+        metadata(&name, namespace, context.plain_labels()),
+        &[
+            // A dry run of a Gateway tells whether the validating webhook is reached.
+            (&["networking.istio.io"], &["gateways"], CREATE),
+            (
+                CORE,
+                &["secrets"],
+                &["create", "get", "watch", "list", "update", "delete"],
+            ),
+            (CORE, &["configmaps"], &["delete"]),
+            (
+                &["coordination.k8s.io"],
+                &["leases"],
+                &["get", "update", "patch", "create"],
+            ),
+        ],
+        (&name, Some(namespace)),
+    )
+}
+
+/// The ClusterRoles.
+pub(super) fn cluster(context: Context<'_>) -> Vec<Object> {
+    let values = &context.pilot.values;
+    let env = |name: &str| values.env.get(name).map(text).unwrap_or_default();
+    let multicluster = match env("MCS_API_GROUP") {
+        group if group.is_empty() => "multicluster.x-k8s.io".to_owned(),
+        group => group,
+    };
+    let account = context.name();
+    let account = (
+        account.as_str(),
+        Some(values.global.istio_namespace.as_str()),
+    );
+    let of_istiod = |prefix: &str, rules: &[Rule<'_>]| {
+        let name = format!(
+            "{}-{}",
+            context.install.revisioned(prefix),
+            context.pilot.namespace
+        );
+        cluster_role(metadata(name, "", context.plain_labels()), rules, account)
+    };
+    let mut objects = Vec::new();
+    objects.extend(of_istiod(
+        "istiod-clusterrole",
+        &discovery(&[&multicluster]),
+    ));
+    if env("PILOT_ENABLE_GATEWAY_API_DEPLOYMENT_CONTROLLER") != "false" {
+        objects.extend(of_istiod("istiod-gateway-controller", GATEWAY_CONTROLLER));
+    }
+    if values.global.enable_reader_rbac != Some(false) {
+        objects.extend(reader(context, &[&multicluster]));
+    }
+    objects
+}
+
+/// What the Gateway API's controller creates for each Gateway.
+const GATEWAY_CONTROLLER: &[Rule<'static>] = &[
+    (&["apps"], &["deployments"], WRITE),
+    (&["autoscaling"], &["horizontalpodautoscalers"], WRITE),
+    (&["policy"], &["poddisruptionbudgets"], WRITE),
+    (CORE, &["services"], WRITE),
+    (CORE, &["serviceaccounts"], WRITE),
+];
+
+fn discovery<'a>(multicluster: &'a [&'a str]) -> Vec<Rule<'a>> {
+    vec![
+        (
+            ADMISSION,
+            &["mutatingwebhookconfigurations"],
+            &["get", "list", "watch", "update", "patch"],
+        ),
+        (
+            ADMISSION,
+            &["validatingwebhookconfigurations"],
+            &["get", "list", "watch", "update"],
+        ),
+        (ISTIO, &["*"], READ),
+        (&["networking.istio.io"], &["workloadentries"], WRITE),
+        (
+            &["networking.istio.io"],
+            &["workloadentries/status", "serviceentries/status"],
+            WRITE,
+        ),
+        (
+            &["security.istio.io"],
+            &["authorizationpolicies/status"],
+            WRITE,
+        ),
+        (CORE, &["services/status"], WRITE),
+        (
+            &["apiextensions.k8s.io"],
+            &["customresourcedefinitions"],
+            READ,
+        ),
+        (
+            CORE,
+            &["pods", "nodes", "services", "namespaces", "endpoints"],
+            READ,
+        ),
+        (&["discovery.k8s.io"], &["endpointslices"], READ),
+        (
+            &["networking.k8s.io"],
+            &["ingresses", "ingressclasses"],
+            READ,
+        ),
+        (&["networking.k8s.io"], &["ingresses/status"], &["*"]),
+        (CORE, &["configmaps"], KEEP),
+        (&["authentication.k8s.io"], &["tokenreviews"], CREATE),
+        (&["authorization.k8s.io"], &["subjectaccessreviews"], CREATE),
+        (
+            &["gateway.networking.k8s.io", "gateway.networking.x-k8s.io"],
+            &["*"],
+            READ,
+        ),
+        (
+            &["gateway.networking.x-k8s.io"],
+            &["xbackends/status", "xbackendtrafficpolicies/status"],
+            UPDATE,
+        ),
+        (
+            GATEWAY_API,
+            &[
+                "backendtlspolicies/status",
+                "gatewayclasses/status",
+                "gateways/status",
+                "grpcroutes/status",
+                "httproutes/status",
+                "referencegrants/status",
+                "tcproutes/status",
+                "tlsroutes/status",
+                "udproutes/status",
+                "listenersets/status",
+            ],
+            UPDATE,
+        ),
+        (
+            GATEWAY_API,
+            &["gatewayclasses"],
+            &["create", "update", "patch", "delete"],
+        ),
+        (&["inference.networking.k8s.io"], &["inferencepools"], READ),
+        (
+            &["inference.networking.k8s.io"],
+            &["inferencepools/status"],
+            UPDATE,
+        ),
+        (CORE, &["secrets"], READ),
+        (
+            multicluster,
+            &["serviceexports"],
+            &["get", "watch", "list", "create", "delete"],
+        ),
+        (multicluster, &["serviceimports"], READ),
+    ]
+}
+
+fn reader(context: Context<'_>, multicluster: &[&str]) -> [Object; 2] {
+    let global = &context.pilot.values.global;
+    let own = &global.reader_service_account;
+    let account = match own.name.as_str() {
+        "" => (READER, Some(global.istio_namespace.as_str())),
+        name => (name, Some(own.namespace.as_str())),
+    };
+    let name = format!(
+        "{}-{}",
+        context.install.revisioned("istio-reader-clusterrole"),
+        context.pilot.namespace
+    );
+    let labels = with(
+        released("istio-reader", context.install),
+        [("app", "istio-reader")],
+    );
+    let rules: &[Rule<'_>] = &[
+        (ISTIO, &["*"], READ),
+        (
+            CORE,
+            &[
+                "endpoints",
+                "pods",
+                "services",
+                "nodes",
+                "replicationcontrollers",
+                "namespaces",
+                "secrets",
+                "configmaps",
+            ],
+            READ,
+        ),
+        (&["networking.istio.io"], &["workloadentries"], READ),
+        (
+            &["networking.x-k8s.io", "gateway.networking.k8s.io"],
+            &["gateways"],
+            READ,
+        ),
+        (
+            &["apiextensions.k8s.io"],
+            &["customresourcedefinitions"],
+            READ,
+        ),
+        (&["discovery.k8s.io"], &["endpointslices"], READ),
+        (
+            multicluster,
+            &["serviceexports"],
+            &["get", "list", "watch", "create", "delete"],
+        ),
+        (multicluster, &["serviceimports"], READ),
+        (&["apps"], &["replicasets"], READ),
+        (&["authentication.k8s.io"], &["tokenreviews"], CREATE),
+        (&["authorization.k8s.io"], &["subjectaccessreviews"], CREATE),
+    ];
+    cluster_role(metadata(name, "", labels), rules, account)
+}

@@ -1,0 +1,34 @@
+//! From an IstioOperator to the Kubernetes objects of an installation: `resolve` merges profiles
+//! and judges, `build` renders. Pure: applies nothing and asks no cluster.
+
+mod base;
+mod component;
+mod gateway;
+mod istio_operator_crd;
+mod istiod;
+mod labels;
+mod manifest;
+mod merge;
+mod object;
+mod overlay;
+mod patch;
+mod pod;
+mod profile;
+mod rbac;
+mod resolve;
+mod scaling;
+mod settings;
+#[cfg(test)]
+mod tests;
+mod values;
+
+pub use crate::base::istio_crds;
+pub use component::Component;
+pub use istio_operator_crd::istio_operator_crd;
+pub use manifest::{Applied, ComponentManifest, Manifest, Planned, build, sort};
+pub use merge::merge;
+pub use object::Object;
+pub use resolve::{Install, Observed, Owner, resolve};
+
+/// Registry and path of the images of this version, where nobody names another.
+pub const DEFAULT_HUB: &str = "localhost/ferrosail";

@@ -1,0 +1,77 @@
+//! The profiles and defaults that the program carries (`config/profiles`), as data.
+//! Which of them applies, and in which order, is decided in `resolve`.
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use serde_json::{Map, Value};
+
+use crate::merge::map_at;
+
+/// A named starting point of an installation.
+pub(crate) struct Profile {
+    /// Fields of an IstioOperator's spec, beneath the user's.
+    pub(crate) spec: Map<String, Value>,
+    /// Values, beneath the user's and above the defaults.
+    pub(crate) values: Map<String, Value>,
+}
+
+/// Values beneath every profile.
+pub(crate) struct Defaults {
+    /// Of the control plane; settings of `pilot` stand at the top.
+    pub(crate) istiod: Map<String, Value>,
+    /// What gateways have beside those.
+    pub(crate) gateways: Map<String, Value>,
+}
+
+/// The profile beneath every other.
+pub(crate) const DEFAULT: &str = "default";
+
+static PROFILES: LazyLock<BTreeMap<&'static str, Profile>> = LazyLock::new(|| {
+    [
+        (DEFAULT, include_str!("../../config/profiles/default.yaml")),
+        ("demo", include_str!("../../config/profiles/demo.yaml")),
+        ("empty", include_str!("../../config/profiles/empty.yaml")),
+        (
+            "minimal",
+            include_str!("../../config/profiles/minimal.yaml"),
+        ),
+    ]
+    .into_iter()
+    .map(|(name, text)| {
+        let data = data(text);
+        let part = |key| map_at(&data, &[key]).clone();
+        let profile = Profile {
+            spec: part("spec"),
+            values: part("values"),
+        };
+        (name, profile)
+    })
+    .collect()
+});
+
+/// Values beneath every profile.
+pub(crate) static DEFAULTS: LazyLock<Defaults> = LazyLock::new(|| {
+    let data = data(include_str!("../../config/profiles/defaults.yaml"));
+    Defaults {
+        istiod: map_at(&data, &["istiod"]).clone(),
+        gateways: map_at(&data, &["gateways"]).clone(),
+    }
+});
+
+/// The profile of that name.
+pub(crate) fn named(name: &str) -> Option<&'static Profile> {
+    PROFILES.get(name)
+}
+
+/// Names of all profiles, for messages.
+pub(crate) fn names() -> String {
+    PROFILES.keys().copied().collect::<Vec<_>>().join(", ")
+}
+
+fn data(text: &str) -> Map<String, Value> {
+    match api::yaml::documents(text).map(|mut documents| documents.pop()) {
+        Ok(Some(Value::Object(map))) => map,
+        other => panic!("a profile of the program is no map but {other:?}"),
+    }
+}

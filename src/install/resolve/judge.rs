@@ -1,0 +1,348 @@
+//! What is wrong with a specification whose form is right, and what of it is understood but not
+//! built. Every judgement is a Problem; nothing is changed here.
+
+use base::{ObjectRef, Problem};
+use serde_json::{Map, Value};
+
+use super::{Gateway, Install};
+use crate::merge::{at, map_at};
+use crate::profile;
+use crate::scaling::Scaling;
+use crate::settings::WITHOUT_PLACE;
+use crate::values::text;
+
+const UNSUPPORTED: &str = "Unsupported";
+const INVALID: &str = "InvalidValue";
+const NO_EFFECT: &str = "NoEffect";
+/// Longest DNS label.
+const LABEL: usize = 63;
+/// Longest tag of an image.
+const TAG: usize = 128;
+
+/// Findings that need no defaults.
+pub(super) fn before_merge(subject: &ObjectRef, user: &Map<String, Value>) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let given = |field: &str| user.get(field).filter(|value| !is_empty(value));
+    for (field, what) in [
+        ("installPackagePath", "installing from charts of your own"),
+        ("addonComponents", "installing addons"),
+        ("resourceSuffix", "a suffix of names"),
+        ("compatibilityVersion", "behaving like an older version"),
+    ] {
+        if given(field).is_some() {
+            problems.push(unsupported(subject, &format!("spec.{field}"), what));
+        }
+    }
+    for (path, what) in [
+        (["revisionTags"].as_slice(), "revision tags"),
+        (
+            &["experimental", "stableValidationPolicy"],
+            "the stable validation policy",
+        ),
+        (&["istiodRemote", "enabled"], "a remote control plane"),
+        (&["global", "platform"], "settings for a platform"),
+        (&["platform"], "settings for a platform"),
+        (
+            &["gateways", "istio-ingressgateway", "injectionTemplate"],
+            "gateways by injection",
+        ),
+        (
+            &["gateways", "istio-egressgateway", "injectionTemplate"],
+            "gateways by injection",
+        ),
+    ] {
+        if at(map_at(user, &["values"]), path).is_some_and(|value| !is_empty(value)) {
+            let field = format!("spec.values.{}", path.join("."));
+            problems.push(unsupported(subject, &field, what));
+        }
+    }
+    problems
+}
+
+/// A profile that the program does not carry.
+pub(super) fn unknown_profile(subject: &ObjectRef, name: &str) -> Problem {
+    let message = format!("is {name:?}, expected one of {}", profile::names());
+    Problem::error(subject, "spec.profile", "UnknownProfile", message)
+}
+
+/// Findings about the whole.
+pub(super) fn after_merge(install: &Install, merged: &Map<String, Value>) -> Vec<Problem> {
+    let mut judge = Judge {
+        subject: &install.subject,
+        problems: Vec::new(),
+    };
+    judge.owner(install);
+    judge.images(merged);
+    judge.revision(&install.revision);
+    for (component, spec) in map_at(merged, &["components"]) {
+        judge.component(component, spec);
+    }
+    for namespace in install.namespaces() {
+        if !is_label(&namespace) {
+            let message = format!("{namespace:?} is no namespace, expected a DNS label");
+            judge.error("spec.components", message);
+        }
+    }
+    if let Some(pilot) = &install.pilot {
+        judge.scaling("spec.components.pilot", pilot.scaling(), &pilot.k8s);
+        let scope = &pilot.values.global.resource_scope;
+        if !["all", "cluster", "namespace"].contains(&scope.as_str()) {
+            let message = format!("is {scope:?}, expected all, cluster or namespace");
+            judge.error("spec.values.global.resourceScope", message);
+        }
+        let provider = &pilot.values.global.pilot_cert_provider;
+        if provider == "kubernetes" {
+            let message = "is \"kubernetes\", which Kubernetes has removed, expected istiod";
+            judge.error("spec.values.global.pilotCertProvider", message.to_owned());
+        }
+        for (field, bundle) in [
+            (
+                "spec.values.base.validationCABundle",
+                &pilot.values.base.ca_bundle,
+            ),
+            (
+                "spec.values.istiodRemote.injectionCABundle",
+                &pilot.values.istiod_remote.injection_ca_bundle,
+            ),
+        ] {
+            if serde_json::from_value::<k8s_openapi::ByteString>(Value::String(bundle.clone()))
+                .is_err()
+            {
+                judge.error(
+                    field,
+                    "is not base64, expected certificates in base64".to_owned(),
+                );
+            }
+        }
+    }
+    judge.gateways(&install.gateways);
+    judge.problems
+}
+
+struct Judge<'a> {
+    subject: &'a ObjectRef,
+    problems: Vec<Problem>,
+}
+
+impl Judge<'_> {
+    /// The owner's name is a label of every object.
+    fn owner(&mut self, install: &Install) {
+        if let Some(owner) = install.owner.as_ref().filter(|o| o.name.len() > LABEL) {
+            let length = owner.name.len();
+            let message = format!(
+                "has {length} characters, expected at most {LABEL}, since objects are labelled with it"
+            );
+            self.error("metadata.name", message);
+        }
+    }
+
+    fn images(&mut self, merged: &Map<String, Value>) {
+        let hub = at(merged, &["values", "global", "hub"]).map(text);
+        if let Some(hub) = hub.filter(|hub| !is_hub(hub)) {
+            let message =
+                format!("is {hub:?}, expected a registry and a path such as registry.example/mesh");
+            self.error("spec.hub", message);
+        }
+        let tag = at(merged, &["values", "global", "tag"]).map(text);
+        if let Some(tag) = tag.filter(|tag| !is_tag(tag)) {
+            let message =
+                format!("is {tag:?}, expected letters, digits and . _ - only, at most {TAG}");
+            self.error("spec.tag", message);
+        }
+    }
+
+    fn revision(&mut self, revision: &str) {
+        if !revision.is_empty() && !is_label(revision) {
+            let message = format!(
+                "is {revision:?}, expected a DNS label: lower case letters, digits and -, at most {LABEL}"
+            );
+            self.error("spec.revision", message);
+        }
+    }
+
+    /// What can be said of a component before its values are known.
+    fn component(&mut self, name: &str, spec: &Value) {
+        let field = format!("spec.components.{name}");
+        let on = |spec: &Value| spec.get("enabled") == Some(&Value::Bool(true));
+        match (name, spec) {
+            ("cni", spec) if on(spec) => self.unsupported(&field, "the CNI plugin"),
+            ("ztunnel", spec) if on(spec) => self.unsupported(&field, "ambient mode"),
+            ("istiodRemote", spec) if on(spec) => {
+                self.unsupported(&field, "a remote control plane");
+            }
+            ("base" | "pilot", spec) => self.settings(&field, spec),
+            (_, Value::Array(gateways)) => {
+                for (index, spec) in gateways.iter().enumerate() {
+                    self.settings(&format!("{field}[{index}]"), spec);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn settings(&mut self, field: &str, spec: &Value) {
+        let Some(k8s) = spec.get("k8s").and_then(Value::as_object) else {
+            return;
+        };
+        let only_overlays = field == "spec.components.base";
+        for (name, value) in k8s {
+            let field = format!("{field}.k8s.{name}");
+            if is_empty(value) {
+                continue;
+            }
+            if WITHOUT_PLACE.contains(&name.as_str()) {
+                self.unsupported(&field, "this setting");
+            } else if only_overlays && name != "overlays" {
+                let message = "has no effect, the base component has no workload";
+                self.warning(&field, NO_EFFECT, message.to_owned());
+            }
+        }
+        if let Some(Value::Object(budget)) = k8s.get("podDisruptionBudget")
+            && ["minAvailable", "maxUnavailable"]
+                .iter()
+                .all(|key| budget.get(*key).is_some_and(|value| !value.is_null()))
+        {
+            let message = "has both minAvailable and maxUnavailable, expected one";
+            self.error(
+                &format!("{field}.k8s.podDisruptionBudget"),
+                message.to_owned(),
+            );
+        }
+    }
+
+    fn gateways(&mut self, gateways: &[Gateway]) {
+        for (index, gateway) in gateways.iter().enumerate() {
+            let Gateway {
+                field,
+                name,
+                namespace,
+                ..
+            } = gateway;
+            if !is_label(name) || !name.starts_with(|c: char| c.is_ascii_lowercase()) {
+                let message = format!(
+                    "is {name:?}, expected the name of a Service: lower case letters, digits and -, a letter first, at most {LABEL}"
+                );
+                self.error(&format!("{field}.name"), message);
+            }
+            let twin = gateways[..index]
+                .iter()
+                .find(|other| other.name == *name && other.namespace == *namespace);
+            if let Some(twin) = twin {
+                let message = format!(
+                    "is {name:?} in namespace {namespace}, which {} has already",
+                    twin.field
+                );
+                self.problems.push(Problem::error(
+                    self.subject,
+                    format!("{field}.name"),
+                    "Duplicate",
+                    message,
+                ));
+            }
+            if gateway.values.ports.is_empty() && !gateway.values.custom_service {
+                self.error(
+                    &format!("{field}.k8s.service.ports"),
+                    "is empty, expected a port at least".to_owned(),
+                );
+            }
+            self.scaling(field, gateway.scaling(), &gateway.k8s);
+        }
+    }
+
+    fn scaling(&mut self, field: &str, scaling: Scaling, k8s: &Map<String, Value>) {
+        if scaling.has_autoscaler() && scaling.min > scaling.max {
+            let Scaling { min, max, .. } = scaling;
+            let message =
+                format!("has minReplicas {min} above maxReplicas {max}, expected at most {max}");
+            self.error(&format!("{field}.k8s.hpaSpec"), message);
+        }
+        let given = |name: &str| k8s.get(name).is_some_and(|value| !is_empty(value));
+        if given("replicaCount") && scaling.has_autoscaler() {
+            let message = "has no effect while there is an autoscaler, which owns the number of replicas; set hpaSpec, or autoscaleEnabled: false in the values";
+            self.warning(
+                &format!("{field}.k8s.replicaCount"),
+                NO_EFFECT,
+                message.to_owned(),
+            );
+        }
+        if given("hpaSpec") && !scaling.has_autoscaler() {
+            let message = "has no effect, autoscaleEnabled is false in the values";
+            self.warning(
+                &format!("{field}.k8s.hpaSpec"),
+                NO_EFFECT,
+                message.to_owned(),
+            );
+        }
+        if given("podDisruptionBudget") && !scaling.spares_one() {
+            let message = "has no effect with a single replica, since such a budget would keep its node from being drained; set hpaSpec.minReplicas to 2 or more";
+            self.warning(
+                &format!("{field}.k8s.podDisruptionBudget"),
+                NO_EFFECT,
+                message.to_owned(),
+            );
+        }
+    }
+
+    fn error(&mut self, field: &str, message: String) {
+        self.problems
+            .push(Problem::error(self.subject, field, INVALID, message));
+    }
+
+    fn warning(&mut self, field: &str, reason: &str, message: String) {
+        self.problems
+            .push(Problem::warning(self.subject, field, reason, message));
+    }
+
+    fn unsupported(&mut self, field: &str, what: &str) {
+        self.problems.push(unsupported(self.subject, field, what));
+    }
+}
+
+fn unsupported(subject: &ObjectRef, field: &str, what: &str) -> Problem {
+    let message = format!("is understood but {what} is not built yet, nothing is installed for it");
+    Problem::warning(subject, field, UNSUPPORTED, message)
+}
+
+/// Says nothing: what is off or empty needs no warning.
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Bool(false) => true,
+        Value::String(text) => text.is_empty(),
+        Value::Array(items) => items.is_empty(),
+        Value::Object(map) => map.is_empty(),
+        _ => false,
+    }
+}
+
+/// RFC 1123: at most 63 of lower case letters, digits and `-`, which is neither first nor last.
+fn is_label(text: &str) -> bool {
+    !text.is_empty()
+        && text.len() <= LABEL
+        && text
+            .chars()
+            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+        && !text.starts_with('-')
+        && !text.ends_with('-')
+}
+
+/// A registry, maybe with a port, and a path.
+fn is_hub(text: &str) -> bool {
+    let good = |part: &str| {
+        !part.is_empty()
+            && part
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
+    };
+    let (registry, path) = text.split_once('/').unwrap_or((text, "x"));
+    let (host, port) = registry.split_once(':').unwrap_or((registry, "1"));
+    good(host) && port.parse::<u16>().is_ok() && path.split('/').all(good)
+}
+
+fn is_tag(text: &str) -> bool {
+    !text.is_empty()
+        && text.len() <= TAG
+        && !text.starts_with(['.', '-'])
+        && text
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
+}

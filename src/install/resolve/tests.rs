@@ -1,0 +1,222 @@
+//! Judgements, one line each: a spec, and the Problems that it gives.
+
+use api::istio_operator::IstioOperator;
+use base::Severity;
+use serde_json::json;
+
+use super::{Install, Observed, resolve};
+use crate::Component;
+
+fn resolved(spec: &str) -> Result<Install, Vec<String>> {
+    let spec = api::yaml::documents(spec)
+        .expect("the case is YAML")
+        .remove(0);
+    let document = json!({
+        "apiVersion": "install.istio.io/v1alpha1", "kind": "IstioOperator",
+        "metadata": {"name": "mesh", "namespace": "istio-system"}, "spec": spec});
+    let parsed = IstioOperator::parse(&document).expect("the case is well formed");
+    let seen = Observed {
+        hub: "registry.example/mesh".to_owned(),
+        tag: "v0".to_owned(),
+        version: "0.0.0".to_owned(),
+        kubernetes: None,
+    };
+    resolve(&parsed, &seen).map_err(|problems| {
+        problems
+            .iter()
+            .filter(|problem| problem.severity == Severity::Error)
+            .map(|problem| format!("{} {}", problem.field, problem.message))
+            .collect()
+    })
+}
+
+fn refuse(spec: &str, expected: &str) {
+    let found = resolved(spec).expect_err(spec);
+    assert_eq!(found, [expected], "{spec}");
+}
+
+fn warn(spec: &str, expected: &[(&str, &str)]) {
+    let install = resolved(spec).expect(spec);
+    let found: Vec<(&str, &str)> = install
+        .warnings
+        .iter()
+        .map(|problem| (problem.field.as_str(), problem.reason.as_str()))
+        .collect();
+    assert_eq!(found, expected, "{spec}");
+}
+
+#[test]
+fn names_are_checked() {
+    refuse(
+        "{profile: nope}",
+        "spec.profile is \"nope\", expected one of default, demo, empty, minimal",
+    );
+    refuse(
+        "{revision: Canary_1}",
+        "spec.revision is \"Canary_1\", expected a DNS label: lower case letters, digits and -, at most 63",
+    );
+    refuse(
+        "{hub: 'registry example'}",
+        "spec.hub is \"registry example\", expected a registry and a path such as registry.example/mesh",
+    );
+    refuse(
+        "{tag: 'a/b'}",
+        "spec.tag is \"a/b\", expected letters, digits and . _ - only, at most 128",
+    );
+    refuse(
+        "{components: {ingressGateways: [{name: 1st}]}}",
+        "spec.components.ingressGateways[0].name is \"1st\", expected the name of a Service: lower case letters, digits and -, a letter first, at most 63",
+    );
+    refuse(
+        "{components: {pilot: {namespace: My}}}",
+        "spec.components \"My\" is no namespace, expected a DNS label",
+    );
+}
+
+#[test]
+fn a_hub_may_have_a_port_and_a_tag_may_be_a_number() {
+    for spec in [
+        "{hub: 'localhost:5000/mesh/test', tag: 2}",
+        "{hub: docker.io/istio, tag: 1.32.0-distroless}",
+        "{tag: 1.5}",
+    ] {
+        assert_eq!(resolved(spec).err(), None, "{spec}");
+    }
+}
+
+#[test]
+fn two_gateways_of_one_name_are_refused_unless_in_two_namespaces() {
+    refuse(
+        "{components: {ingressGateways: [{name: a}], egressGateways: [{name: a}]}}",
+        "spec.components.egressGateways[0].name is \"a\" in namespace istio-system, which spec.components.ingressGateways[0] has already",
+    );
+    let apart = "{components: {ingressGateways: [{name: a}, {name: a, namespace: b}]}}";
+    assert_eq!(resolved(apart).err(), None);
+    let disabled = "{components: {ingressGateways: [{name: a}, {name: a, enabled: false}]}}";
+    assert_eq!(resolved(disabled).err(), None);
+}
+
+#[test]
+fn fewest_replicas_are_at_most_the_most() {
+    refuse(
+        "{components: {pilot: {k8s: {hpaSpec: {minReplicas: 7}}}}}",
+        "spec.components.pilot.k8s.hpaSpec has minReplicas 7 above maxReplicas 5, expected at most 5",
+    );
+}
+
+#[test]
+fn a_budget_takes_one_limit() {
+    refuse(
+        "{components: {pilot: {k8s: {hpaSpec: {minReplicas: 2}, podDisruptionBudget: {minAvailable: 1, maxUnavailable: 1}}}}}",
+        "spec.components.pilot.k8s.podDisruptionBudget has both minAvailable and maxUnavailable, expected one",
+    );
+}
+
+#[test]
+fn what_is_not_built_is_a_warning_that_says_so() {
+    warn(
+        "{components: {cni: {enabled: true}, ztunnel: {enabled: true}}}",
+        &[
+            ("spec.components.cni", "Unsupported"),
+            ("spec.components.ztunnel", "Unsupported"),
+        ],
+    );
+    warn("{components: {cni: {enabled: false}}}", &[]);
+    warn(
+        "{installPackagePath: /charts, values: {revisionTags: [prod]}}",
+        &[
+            ("spec.installPackagePath", "Unsupported"),
+            ("spec.values.revisionTags", "Unsupported"),
+        ],
+    );
+    warn(
+        "{components: {pilot: {k8s: {volumes: [{name: a}]}}}}",
+        &[("spec.components.pilot.k8s.volumes", "Unsupported")],
+    );
+}
+
+#[test]
+fn settings_without_effect_are_warnings() {
+    warn(
+        "{components: {pilot: {k8s: {replicaCount: 3}}}}",
+        &[("spec.components.pilot.k8s.replicaCount", "NoEffect")],
+    );
+    warn(
+        "{profile: demo, components: {pilot: {k8s: {hpaSpec: {minReplicas: 2}}}}}",
+        &[("spec.components.pilot.k8s.hpaSpec", "NoEffect")],
+    );
+    warn(
+        "{components: {pilot: {k8s: {podDisruptionBudget: {minAvailable: 1}}}}}",
+        &[("spec.components.pilot.k8s.podDisruptionBudget", "NoEffect")],
+    );
+}
+
+#[test]
+fn profiles_enable_their_components() {
+    let enabled = |spec: &str| -> Vec<&'static str> {
+        let install = resolved(spec).expect(spec);
+        Component::ALL
+            .into_iter()
+            .filter(|component| install.enabled(*component))
+            .map(Component::as_str)
+            .collect()
+    };
+    assert_eq!(enabled("{}"), ["Base", "Pilot", "IngressGateways"]);
+    assert_eq!(enabled("{profile: minimal}"), ["Base", "Pilot"]);
+    assert_eq!(enabled("{profile: empty}"), [""; 0]);
+    let all = ["Base", "Pilot", "IngressGateways", "EgressGateways"];
+    assert_eq!(enabled("{profile: demo}"), all);
+    let by_value = "{values: {gateways: {istio-egressgateway: {enabled: true}}}}";
+    assert_eq!(enabled(by_value), all);
+}
+
+#[test]
+fn a_list_replaces_that_of_the_profile() {
+    let install = resolved("{components: {ingressGateways: [{name: mine}]}}").expect("valid");
+    let names: Vec<&str> = install.gateways.iter().map(|g| g.name.as_str()).collect();
+    assert_eq!(names, ["mine"]);
+}
+
+#[test]
+fn values_win_over_fields_of_the_spec() {
+    let install = resolved("{hub: a.example/x, values: {global: {hub: b.example/y}}}");
+    let pilot = install.expect("valid").pilot.expect("enabled");
+    assert_eq!(pilot.values.global.hub, "b.example/y");
+}
+
+#[test]
+fn a_key_without_a_value_is_as_good_as_none() {
+    let (with, without) = (resolved("{values: null}"), resolved("{}"));
+    assert_eq!(with.expect("valid"), without.expect("valid"));
+}
+
+#[test]
+fn gateways_without_a_control_plane_are_named() {
+    let check = |spec: &str, expected: &[&str]| {
+        let found = resolved(spec).expect(spec).gateways_without_control_plane();
+        assert_eq!(found, expected, "{spec}");
+    };
+    check("{}", &[]);
+    check(
+        "{components: {pilot: {enabled: false}}}",
+        &["istio-system/istio-ingressgateway"],
+    );
+    check(
+        "{components: {pilot: {enabled: false}}, values: {global: {remotePilotAddress: 10.0.0.1}}}",
+        &[],
+    );
+}
+
+#[test]
+fn namespaces_are_those_of_all_components() {
+    let spec = "{components: {pilot: {namespace: control}, ingressGateways: [{name: a, namespace: edge}]}}";
+    let install = resolved(spec).expect("valid");
+    assert_eq!(install.namespaces(), ["control", "edge", "istio-system"]);
+}
+
+#[test]
+fn the_trust_domain_is_that_of_the_mesh() {
+    let install = resolved("{meshConfig: {trustDomain: shop.example}}").expect("valid");
+    assert_eq!(install.trust_domain, "shop.example");
+    assert_eq!(resolved("{}").expect("valid").trust_domain, "cluster.local");
+}
