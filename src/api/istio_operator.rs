@@ -4,8 +4,6 @@
 mod kubernetes;
 mod shape;
 mod strict;
-#[cfg(test)]
-mod tests;
 
 use std::collections::BTreeMap;
 
@@ -73,13 +71,16 @@ impl IstioOperator {
         Ok(found)
     }
 
-    /// How messages name the resource.
+    /// How messages name the resource; `(unnamed)` stands for a missing name.
     pub fn reference(&self) -> ObjectRef {
         ObjectRef {
             api_version: API_VERSION.to_owned(),
             kind: KIND.to_owned(),
             namespace: (!self.namespace.is_empty()).then(|| self.namespace.clone()),
-            name: self.name.clone(),
+            name: match self.name.as_str() {
+                "" => "(unnamed)".to_owned(),
+                name => name.to_owned(),
+            },
         }
     }
 }
@@ -111,3 +112,6 @@ fn header(subject: &ObjectRef, value: &Value) -> Vec<Problem> {
         )
         .collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -33,7 +33,27 @@ pub struct Generate {
 
 pub(crate) fn run(verb: &Verb) -> Result<String, String> {
     let Verb::Generate(arguments) = verb;
-    let mut document = document(&arguments.filenames)?;
+    let last = arguments.filenames.len().saturating_sub(1);
+    let mut files = Vec::new();
+    for (index, name) in arguments.filenames.iter().enumerate() {
+        if name == "-" && index < last {
+            return Err("standard input can only be the last file".to_owned());
+        }
+        files.push((name.as_str(), read(name)?));
+    }
+    let (objects, warnings) = generate(arguments, &files)?;
+    for warning in warnings {
+        eprintln!("warning: {warning}");
+    }
+    Ok(stream(objects.iter().map(|object| &object.body)))
+}
+
+/// The objects in the order in which they can be applied, and what is to be said about them.
+fn generate(
+    arguments: &Generate,
+    files: &[(&str, String)],
+) -> Result<(Vec<Object>, Vec<Problem>), String> {
+    let mut document = document(files)?;
     for assignment in &arguments.set {
         set::apply(&mut document, assignment)?;
     }
@@ -43,13 +63,11 @@ pub(crate) fn run(verb: &Verb) -> Result<String, String> {
     }
     let parsed = IstioOperator::parse(&Value::Object(document)).map_err(|found| listed(&found))?;
     let install = install::resolve(&parsed, &observed()).map_err(|found| listed(&found))?;
-    for warning in &install.warnings {
-        eprintln!("warning: {warning}");
-    }
-    let manifest = install::build(&install.without_owner());
+    let install = install.without_owner();
+    let manifest = install::build(&install);
     let mut objects: Vec<Object> = manifest.objects().cloned().collect();
     install::sort(&mut objects);
-    Ok(stream(objects.iter().map(|object| &object.body)))
+    Ok((objects, install.warnings))
 }
 
 /// What is rendered by default: the images of this very version.
@@ -64,27 +82,24 @@ fn observed() -> Observed {
 }
 
 /// The files, merged.
-fn document(filenames: &[String]) -> Result<Map<String, Value>, String> {
+fn document(files: &[(&str, String)]) -> Result<Map<String, Value>, String> {
     let empty = json!({"apiVersion": API_VERSION, "kind": KIND, "metadata": {}, "spec": {}});
     let mut merged = object(&empty).clone();
-    for (index, name) in filenames.iter().enumerate() {
-        if name == "-" && index + 1 < filenames.len() {
-            return Err("standard input can only be the last file".to_owned());
-        }
-        let text = read(name)?;
+    for (name, text) in files {
         let mut documents =
-            api::yaml::documents(&text).map_err(|error| format!("{name}: {error}"))?;
-        let found = match (documents.pop(), documents.is_empty()) {
+            api::yaml::documents(text).map_err(|error| format!("{name}: {error}"))?;
+        let found = match (documents.pop(), documents.len()) {
             (None, _) => continue,
-            (Some(Value::Object(found)), true) => found,
-            (Some(_), true) => return Err(format!("{name}: is no object, expected an {KIND}")),
-            (Some(_), false) => {
-                let count = documents.len() + 1;
+            (Some(Value::Object(found)), 0) => found,
+            (Some(_), 0) => return Err(format!("{name}: is no object, expected an {KIND}")),
+            (Some(_), others) => {
+                let count = others + 1;
                 return Err(format!(
                     "{name}: has {count} documents, expected one {KIND}"
                 ));
             }
         };
+        // `spec:` with nothing below it is as good as none.
         let found = found.into_iter().filter(|(_, value)| !value.is_null());
         install::merge(&mut merged, &found.collect());
     }
@@ -111,4 +126,67 @@ fn listed(problems: &[Problem]) -> String {
 
 fn object(value: &Value) -> &Map<String, Value> {
     value.as_object().expect("a literal object")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Generate, generate};
+
+    const HEADER: &str = "apiVersion: install.istio.io/v1alpha1\nkind: IstioOperator\n";
+
+    fn names(specs: &[&str], set: &[&str]) -> Result<Vec<String>, String> {
+        let arguments = Generate {
+            filenames: Vec::new(),
+            set: set.iter().map(|text| (*text).to_owned()).collect(),
+            revision: None,
+        };
+        let files: Vec<(&str, String)> = specs
+            .iter()
+            .map(|spec| ("file.yaml", format!("{HEADER}{spec}\n")))
+            .collect();
+        let (objects, _) = generate(&arguments, &files)?;
+        Ok(objects
+            .iter()
+            .filter(|object| object.reference.kind == "Deployment")
+            .map(|object| object.reference.name.clone())
+            .collect())
+    }
+
+    #[test]
+    fn nothing_given_is_the_default_profile() {
+        let found = names(&[], &[]).expect("valid");
+        assert_eq!(found, ["istio-ingressgateway", "istiod"]);
+        assert_eq!(names(&["spec:"], &[]).expect("valid"), found);
+    }
+
+    #[test]
+    fn later_files_and_then_assignments_go_on_top() {
+        let files = [
+            "spec: {profile: empty}",
+            "spec: {revision: a, components: {pilot: {enabled: true}}}",
+        ];
+        assert_eq!(names(&files, &[]).expect("valid"), ["istiod-a"]);
+        let found = names(&files, &["revision=b"]).expect("valid");
+        assert_eq!(found, ["istiod-b"]);
+    }
+
+    #[test]
+    fn a_file_holds_one_document() {
+        let two = format!("spec: {{}}\n---\n{HEADER}spec: {{}}");
+        let error = names(&[&two], &[]).expect_err("two documents");
+        assert_eq!(
+            error,
+            "file.yaml: has 2 documents, expected one IstioOperator"
+        );
+    }
+
+    #[test]
+    fn every_problem_stands_on_a_line_of_its_own() {
+        let error = names(&["spec: {hubb: a, tagg: b}"], &[]).expect_err("two problems");
+        assert_eq!(error.lines().count(), 2);
+        assert!(
+            error.starts_with("istiooperator (unnamed): spec.hubb "),
+            "{error}"
+        );
+    }
 }

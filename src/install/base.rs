@@ -9,7 +9,8 @@ use serde_json::Value;
 use crate::labels::{self, metadata, with};
 use crate::pod::pull_secrets;
 use crate::resolve::Base;
-use crate::{Install, Object};
+use crate::{Install, Object, validation};
+use ::base::labels::REVISION;
 
 /// ServiceAccount whose token lets another cluster's control plane read this one.
 pub(crate) const READER: &str = "istio-reader-service-account";
@@ -49,8 +50,17 @@ pub fn istio_crds() -> Vec<Value> {
 
 /// All objects of the component.
 pub(crate) fn build(base: &Base, install: &Install) -> Vec<Object> {
-    let global = &base.global;
-    let mut objects: Vec<Object> = istio_crds().into_iter().map(Object::from_value).collect();
+    let values = &base.values;
+    let global = &values.global;
+    let mut objects = Vec::new();
+    if global.cluster_wide() {
+        let excluded = &values.base.excluded_crds;
+        let crds = istio_crds().into_iter().map(Object::from_value);
+        objects.extend(crds.filter(|crd| !excluded.contains(&crd.reference.name)));
+        if !values.default_revision.is_empty() {
+            objects.push(default_validator(base, install));
+        }
+    }
     let reader = &global.reader_service_account.name;
     if global.namespaced() && global.enable_reader_rbac != Some(false) && reader.is_empty() {
         let labels = with(
@@ -64,4 +74,25 @@ pub(crate) fn build(base: &Base, install: &Install) -> Vec<Object> {
         }));
     }
     objects
+}
+
+/// Validation of the objects that name no revision, by the revision that is the cluster's default.
+fn default_validator(base: &Base, install: &Install) -> Object {
+    let values = &base.values;
+    let revision = values.default_revision.as_str();
+    let istiod = match revision {
+        "default" => "istiod".to_owned(),
+        revision => format!("istiod-{revision}"),
+    };
+    let labels = with(
+        labels::released("istiod", install),
+        [("app", "istiod"), ("istio", "istiod"), (REVISION, revision)],
+    );
+    Object::of(&validation::configuration(
+        metadata("istiod-default-validator", "", labels),
+        "validation.istio.io",
+        (istiod, &values.global.istio_namespace),
+        &values.base,
+        None,
+    ))
 }

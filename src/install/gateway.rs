@@ -4,6 +4,7 @@
 mod affinity;
 mod deployment;
 mod service;
+mod volumes;
 
 use k8s_openapi::api::core::v1::ServiceAccount;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -35,7 +36,7 @@ pub(crate) fn build(gateway: &Gateway, install: &Install) -> Vec<Object> {
             &gateway.namespace,
             context.component_labels(),
         ),
-        &[(&[""], &["secrets"], rbac::READ)],
+        rbac::rules(&[(&[""], &["secrets"], rbac::READ)]),
         (&context.account(), None),
     ));
     objects.push(Object::of(&deployment::build(context)));

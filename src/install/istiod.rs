@@ -3,6 +3,7 @@
 mod config;
 mod deployment;
 mod rbac;
+mod remote;
 mod service;
 mod webhooks;
 
@@ -32,12 +33,17 @@ pub(crate) fn build(pilot: &Pilot, install: &Install) -> Vec<Object> {
     let global = &pilot.values.global;
     let mut objects = Vec::new();
     if global.namespaced() {
-        objects.push(Object::of(&context.service_account()));
-        objects.extend(rbac::namespaced(context));
         objects.extend(config::build(context));
-        objects.push(Object::of(&deployment::build(context)));
-        objects.push(Object::of(&service::build(context)));
-        objects.extend(context.scaling());
+        objects.extend(remote::build(context));
+        if context.configures() {
+            objects.push(Object::of(&context.service_account()));
+            objects.extend(rbac::namespaced(context));
+        }
+        if context.runs_here() {
+            objects.push(Object::of(&deployment::build(context)));
+            objects.extend(service::build(context));
+            objects.extend(context.scaling());
+        }
         if global.network_policy.enabled {
             objects.push(Object::of(&service::network_policy(context)));
         }
@@ -63,6 +69,17 @@ impl Pilot {
 }
 
 impl Context<'_> {
+    /// Whether pods of istiod run in this cluster.
+    fn runs_here(self) -> bool {
+        let remote = &self.pilot.values.istiod_remote;
+        !remote.enabled || remote.enabled_local_injector_istiod
+    }
+
+    /// Whether istiod, wherever it runs, takes its configuration from this cluster.
+    fn configures(self) -> bool {
+        self.runs_here() || self.pilot.values.global.config_cluster
+    }
+
     /// `istiod`, or `istiod-<revision>`.
     fn name(self) -> String {
         self.install.revisioned("istiod")
@@ -102,8 +119,11 @@ impl Context<'_> {
     /// Where proxies find istiod. An istiod elsewhere is reached through a Service that bears no
     /// revision.
     fn discovery_address(self) -> String {
-        let service = match self.pilot.values.global.remote_pilot_address.as_str() {
+        let values = &self.pilot.values;
+        let remote = &values.istiod_remote;
+        let service = match values.global.remote_pilot_address.as_str() {
             "" => self.name(),
+            _ if remote.enabled && self.runs_here() => "istiod-remote".to_owned(),
             _ => "istiod".to_owned(),
         };
         format!("{service}.{}.svc:{}", self.pilot.namespace, port::XDS)

@@ -7,6 +7,7 @@ use base::labels as names;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::{Map, Value};
 
+use crate::merge::sorted;
 use crate::{Component, Install, Object};
 
 /// Labels by name, as the Kubernetes types want them.
@@ -81,11 +82,12 @@ pub(crate) fn own(object: &mut Object, component: Component, install: &Install) 
         (names::VERSION, &install.version),
         (names::REVISION, install.revision_label()),
     ]);
-    let metadata = &mut object.body["metadata"];
-    if !metadata["labels"].is_object() {
-        metadata["labels"] = Value::Object(Map::new());
+    let labels = &mut object.body["metadata"]["labels"];
+    if !labels.is_object() {
+        *labels = Value::Object(Map::new());
     }
     for (key, value) in marks {
-        metadata["labels"][key] = Value::String(value);
+        labels[key] = Value::String(value);
     }
+    *labels = sorted(labels);
 }

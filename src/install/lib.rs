@@ -18,8 +18,7 @@ mod rbac;
 mod resolve;
 mod scaling;
 mod settings;
-#[cfg(test)]
-mod tests;
+mod validation;
 mod values;
 
 pub use crate::base::istio_crds;
@@ -32,3 +31,6 @@ pub use resolve::{Install, Observed, Owner, resolve};
 
 /// Registry and path of the images of this version, where nobody names another.
 pub const DEFAULT_HUB: &str = "localhost/ferrosail";
+
+#[cfg(test)]
+mod tests;

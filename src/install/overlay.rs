@@ -2,9 +2,6 @@
 //! upstream drops what it cannot apply: an overlay without its object and a path that leads
 //! nowhere are faults.
 
-#[cfg(test)]
-mod tests;
-
 use regex::Regex;
 use serde_json::{Map, Value};
 
@@ -163,7 +160,7 @@ fn place(items: &[Value], step: &Step) -> Option<usize> {
         Step::Item(key, wanted) => items.iter().position(|item| match item.get(key) {
             Some(Value::String(text)) => text == wanted,
             Some(Value::Null) | None => false,
-            Some(other) => other.to_string() == *wanted,
+            Some(other) => crate::values::text(other) == wanted.as_str(),
         }),
         Step::Text(pattern) => items
             .iter()
@@ -260,3 +257,6 @@ fn split(text: &str, separator: char) -> Vec<String> {
     }
     parts
 }
+
+#[cfg(test)]
+mod tests;

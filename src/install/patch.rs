@@ -3,9 +3,29 @@
 
 use serde_json::{Map, Value};
 
+/// Fields of which an object has one: giving another takes the first away, since the API server
+/// refuses both.
+const ALTERNATIVES: [&[&str]; 3] = [
+    &["value", "valueFrom"],
+    &["exec", "grpc", "httpGet", "tcpSocket"],
+    &[
+        "configMapKeyRef",
+        "fieldRef",
+        "fileKeyRef",
+        "resourceFieldRef",
+        "secretKeyRef",
+    ],
+];
+
 /// Puts `over` on top of `object`. `null` removes a field, `$patch: replace` replaces a map or a
 /// list, `$patch: delete` removes a map or an item.
 pub(crate) fn patch(object: &mut Map<String, Value>, over: &Map<String, Value>) {
+    for group in ALTERNATIVES {
+        let given = |field: &str| over.get(field).is_some_and(|value| !value.is_null());
+        if group.iter().any(|field| given(field)) {
+            object.retain(|field, _| !group.contains(&field.as_str()) || given(field));
+        }
+    }
     for (key, value) in over {
         match (object.get_mut(key), value) {
             _ if key.starts_with('$') => {}
@@ -129,6 +149,20 @@ mod tests {
             json!({"strategy": {"rollingUpdate": {"maxSurge": 1}}}),
             json!({"strategy": {"type": "Recreate"}}),
             json!({"strategy": {"type": "Recreate"}}),
+        );
+    }
+
+    #[test]
+    fn of_alternatives_the_given_one_stays() {
+        check(
+            json!({"env": [{"name": "A", "valueFrom": {"fieldRef": {"fieldPath": "x"}}}]}),
+            json!({"env": [{"name": "A", "value": "1"}]}),
+            json!({"env": [{"name": "A", "value": "1"}]}),
+        );
+        check(
+            json!({"readinessProbe": {"httpGet": {"port": 1}, "periodSeconds": 3}}),
+            json!({"readinessProbe": {"exec": {"command": ["true"]}}}),
+            json!({"readinessProbe": {"periodSeconds": 3, "exec": {"command": ["true"]}}}),
         );
     }
 

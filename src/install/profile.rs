@@ -36,6 +36,11 @@ static PROFILES: LazyLock<BTreeMap<&'static str, Profile>> = LazyLock::new(|| {
             "minimal",
             include_str!("../../config/profiles/minimal.yaml"),
         ),
+        (
+            "preview",
+            include_str!("../../config/profiles/preview.yaml"),
+        ),
+        ("remote", include_str!("../../config/profiles/remote.yaml")),
     ]
     .into_iter()
     .map(|(name, text)| {
@@ -58,6 +63,14 @@ pub(crate) static DEFAULTS: LazyLock<Defaults> = LazyLock::new(|| {
         gateways: map_at(&data, &["gateways"]).clone(),
     }
 });
+
+/// Values by compatibility version, above those of the profile.
+pub(crate) static COMPATIBILITY: LazyLock<Map<String, Value>> =
+    LazyLock::new(|| data(include_str!("../../config/profiles/compatibility.yaml")));
+
+/// Values by platform, above those of the compatibility version.
+pub(crate) static PLATFORMS: LazyLock<Map<String, Value>> =
+    LazyLock::new(|| data(include_str!("../../config/profiles/platforms.yaml")));
 
 /// The profile of that name.
 pub(crate) fn named(name: &str) -> Option<&'static Profile> {

@@ -23,14 +23,14 @@ pub(crate) type Account<'a> = (&'a str, Option<&'a str>);
 /// A ClusterRole and what binds it to an account, of the same name.
 pub(crate) fn cluster(
     metadata: ObjectMeta,
-    rules: &[Rule<'_>],
+    rules: Vec<PolicyRule>,
     account: Account<'_>,
 ) -> [Object; 2] {
     let name = metadata.name.clone().unwrap_or_default();
     [
         Object::of(&ClusterRole {
             metadata: metadata.clone(),
-            rules: Some(self::rules(rules)),
+            rules: Some(rules),
             ..Default::default()
         }),
         Object::of(&ClusterRoleBinding {
@@ -44,14 +44,14 @@ pub(crate) fn cluster(
 /// A Role and what binds it to an account, of the same name.
 pub(crate) fn namespaced(
     metadata: ObjectMeta,
-    rules: &[Rule<'_>],
+    rules: Vec<PolicyRule>,
     account: Account<'_>,
 ) -> [Object; 2] {
     let name = metadata.name.clone().unwrap_or_default();
     [
         Object::of(&Role {
             metadata: metadata.clone(),
-            rules: Some(self::rules(rules)),
+            rules: Some(rules),
         }),
         Object::of(&RoleBinding {
             metadata,
@@ -61,7 +61,8 @@ pub(crate) fn namespaced(
     ]
 }
 
-fn rules(rules: &[Rule<'_>]) -> Vec<PolicyRule> {
+/// Rules as the Kubernetes types.
+pub(crate) fn rules(rules: &[Rule<'_>]) -> Vec<PolicyRule> {
     let owned = |items: &[&str]| items.iter().map(|item| (*item).to_owned()).collect();
     rules
         .iter()
@@ -72,6 +73,15 @@ fn rules(rules: &[Rule<'_>]) -> Vec<PolicyRule> {
             ..Default::default()
         })
         .collect()
+}
+
+/// A rule for the objects of these names only.
+pub(crate) fn named(rule: Rule<'_>, names: &[String]) -> Vec<PolicyRule> {
+    let mut rules = rules(&[rule]);
+    for rule in &mut rules {
+        rule.resource_names = Some(names.to_vec());
+    }
+    rules
 }
 
 fn reference(kind: &str, name: String) -> RoleRef {

@@ -2,10 +2,9 @@
 //! The order of layers is that of upstream: default profile, named profile, the caller's hub and
 //! tag, the user's spec; then spec fields become values, under the user's own values.
 
+mod form;
 mod judge;
 mod layers;
-#[cfg(test)]
-mod tests;
 
 use ::base::{ObjectRef, Problem, Severity};
 use api::istio_operator::IstioOperator;
@@ -64,7 +63,7 @@ pub struct Install {
 /// The Base component, enabled.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Base {
-    pub(crate) global: values::Global,
+    pub(crate) values: values::Shared,
     /// Settings of Kubernetes objects; overlays only.
     pub(crate) k8s: Map<String, Value>,
 }
@@ -172,7 +171,11 @@ pub fn resolve(cr: &IstioOperator, seen: &Observed) -> Result<Install, Vec<Probl
     let name = cr.spec.fields.get("profile").and_then(Value::as_str);
     let name = name.filter(|name| !name.is_empty());
     let Some(profile) = profile::named(name.unwrap_or(profile::DEFAULT)) else {
-        problems.push(judge::unknown_profile(&subject, name.unwrap_or_default()));
+        problems.push(judge::unknown_profile(
+            &subject,
+            "spec.profile",
+            name.unwrap_or_default(),
+        ));
         return Err(problems);
     };
     let merged = layers::merge_spec(profile, &cr.spec.fields, seen);
@@ -183,6 +186,7 @@ pub fn resolve(cr: &IstioOperator, seen: &Observed) -> Result<Install, Vec<Probl
             return Err(problems);
         }
     };
+    problems.extend(judge::cluster(&subject, seen.kubernetes));
     problems.extend(judge::after_merge(&install, &merged));
     let (_, faults) = build_and_judge(&install);
     problems.extend(
@@ -196,3 +200,6 @@ pub fn resolve(cr: &IstioOperator, seen: &Observed) -> Result<Install, Vec<Probl
     install.warnings = problems;
     Ok(install)
 }
+
+#[cfg(test)]
+mod tests;

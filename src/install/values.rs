@@ -1,6 +1,8 @@
 //! The merged values as types: what the builders read. Which layer a value came from is no longer
 //! visible here; what is missing or `null` is empty, and empty means "leave it out".
 
+mod global;
+
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscalerBehavior;
@@ -12,6 +14,8 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use serde::Deserialize;
 use serde_json::{Map, Value};
+
+pub(crate) use global::Global;
 
 /// Values that a person may write as text, number or flag, and that reach a pod as text.
 pub(crate) type Texts = BTreeMap<String, Value>;
@@ -52,6 +56,7 @@ pub(crate) struct Istiod {
     pub(crate) pod_labels: Texts,
     pub(crate) replica_count: i32,
     pub(crate) resources: Resources,
+    pub(crate) revision_tags: Vec<String>,
     pub(crate) rolling_max_surge: Option<IntOrString>,
     pub(crate) rolling_max_unavailable: Option<IntOrString>,
     pub(crate) seccomp_profile: Option<SeccompProfile>,
@@ -72,6 +77,15 @@ pub(crate) struct Istiod {
     pub(crate) variant: String,
     pub(crate) volume_mounts: Vec<VolumeMount>,
     pub(crate) volumes: Vec<Volume>,
+}
+
+/// What the Base component's objects depend on.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(crate) struct Shared {
+    pub(crate) base: Validation,
+    pub(crate) default_revision: String,
+    pub(crate) global: Global,
 }
 
 /// What one gateway's objects depend on.
@@ -112,64 +126,6 @@ pub(crate) struct Gateway {
     pub(crate) tolerations: Vec<Toleration>,
     #[serde(rename = "type")]
     pub(crate) type_: String,
-}
-
-/// Values shared by all components.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub(crate) struct Global {
-    pub(crate) arch: BTreeMap<String, i32>,
-    pub(crate) ca_address: String,
-    pub(crate) config_cluster: bool,
-    pub(crate) config_validation: bool,
-    pub(crate) default_node_selector: Texts,
-    pub(crate) default_pod_disruption_budget: Switch,
-    pub(crate) default_resources: Resources,
-    pub(crate) default_tolerations: Vec<Toleration>,
-    pub(crate) enable_reader_rbac: Option<bool>,
-    pub(crate) external_istiod: bool,
-    pub(crate) hub: String,
-    pub(crate) image_pull_policy: String,
-    pub(crate) image_pull_secrets: Vec<String>,
-    pub(crate) istio_namespace: String,
-    pub(crate) istiod: Analysis,
-    pub(crate) log_as_json: bool,
-    pub(crate) logging: Logging,
-    #[serde(rename = "meshID")]
-    pub(crate) mesh_id: String,
-    pub(crate) mesh_networks: Map<String, Value>,
-    pub(crate) mount_mtls_certs: bool,
-    pub(crate) multi_cluster: MultiCluster,
-    pub(crate) network: String,
-    pub(crate) network_policy: Switch,
-    pub(crate) omit_sidecar_injector_config_map: bool,
-    pub(crate) operator_manage_webhooks: bool,
-    pub(crate) pilot_cert_provider: String,
-    pub(crate) platform: String,
-    pub(crate) priority_class_name: String,
-    pub(crate) proxy: Proxy,
-    pub(crate) reader_service_account: NamedIn,
-    pub(crate) remote_pilot_address: String,
-    pub(crate) resource_scope: String,
-    pub(crate) sds: Sds,
-    pub(crate) sts: Sts,
-    pub(crate) tag: Value,
-    pub(crate) tracer: Map<String, Value>,
-    pub(crate) trust_bundle_name: String,
-    pub(crate) variant: String,
-}
-
-/// `global.proxy`.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub(crate) struct Proxy {
-    pub(crate) auto_inject: String,
-    pub(crate) cluster_domain: String,
-    pub(crate) component_log_level: String,
-    pub(crate) image: String,
-    pub(crate) log_level: String,
-    pub(crate) tracer: String,
-    pub(crate) variant: String,
 }
 
 /// `requests` and `limits`.
@@ -252,10 +208,13 @@ pub(crate) struct TelemetryV2 {
     pub(crate) stackdriver: Switch,
 }
 
-/// `base`: where objects are validated when not by istiod's own Service.
+/// `base`: which CRDs are left out, and where objects are validated when not by istiod's own
+/// Service.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default)]
 pub(crate) struct Validation {
+    #[serde(rename = "excludedCRDs")]
+    pub(crate) excluded_crds: Vec<String>,
     #[serde(rename = "validationCABundle")]
     pub(crate) ca_bundle: String,
     #[serde(rename = "validationFailurePolicy")]
@@ -269,6 +228,8 @@ pub(crate) struct Validation {
 #[serde(default)]
 pub(crate) struct Remote {
     pub(crate) enabled: bool,
+    #[serde(rename = "enabledLocalInjectorIstiod")]
+    pub(crate) enabled_local_injector_istiod: bool,
     #[serde(rename = "injectionCABundle")]
     pub(crate) injection_ca_bundle: String,
     #[serde(rename = "injectionPath")]
@@ -372,42 +333,5 @@ impl Resources {
             requests: quantities(&self.requests),
             ..Default::default()
         }
-    }
-}
-
-impl Global {
-    /// An image: `image` itself when it is a whole reference, else from hub, tag and variant.
-    pub(crate) fn image(&self, image: &str, hub: &str, tag: &str, variant: &str) -> String {
-        if image.contains('/') {
-            return image.to_owned();
-        }
-        let own = text(&self.tag);
-        let hub = if hub.is_empty() { &self.hub } else { hub };
-        let tag = if tag.is_empty() { own.as_str() } else { tag };
-        let variant = if variant.is_empty() {
-            self.variant.as_str()
-        } else {
-            variant
-        };
-        let separator = if variant.is_empty() { "" } else { "-" };
-        format!("{hub}/{image}:{tag}{separator}{variant}")
-    }
-
-    /// The name of this cluster in the mesh.
-    pub(crate) fn cluster(&self) -> &str {
-        match self.multi_cluster.cluster_name.as_str() {
-            "" => "Kubernetes",
-            name => name,
-        }
-    }
-
-    /// Whether objects with a namespace are rendered (`resourceScope`).
-    pub(crate) fn namespaced(&self) -> bool {
-        matches!(self.resource_scope.as_str(), "all" | "namespace")
-    }
-
-    /// Whether objects without a namespace are rendered (`resourceScope`).
-    pub(crate) fn cluster_wide(&self) -> bool {
-        matches!(self.resource_scope.as_str(), "all" | "cluster")
     }
 }

@@ -26,7 +26,7 @@ pub(super) fn build(context: Context<'_>) -> Vec<Object> {
         let data = injector_data(context);
         maps.push(config_map(context, "istio-sidecar-injector", data));
     }
-    if !values.jwks_resolver_extra_root_ca.is_empty() {
+    if !values.jwks_resolver_extra_root_ca.is_empty() && context.runs_here() {
         let data = BTreeMap::from([(
             "extra.pem".to_owned(),
             values.jwks_resolver_extra_root_ca.clone(),

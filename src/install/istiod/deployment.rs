@@ -167,7 +167,9 @@ fn container(context: Context<'_>) -> Container {
         ),
         security_context: Some(SecurityContext {
             run_as_non_root: Some(true),
-            seccomp_profile: values.seccomp_profile.clone(),
+            // The default values have an empty map, which is no profile.
+            seccomp_profile: (values.seccomp_profile.clone())
+                .filter(|profile| !profile.type_.is_empty()),
             ..pod::unprivileged()
         }),
         volume_mounts: Some(mounts(context)),

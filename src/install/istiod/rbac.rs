@@ -1,10 +1,13 @@
 //! What istiod may do, and what other clusters' control planes may read.
 
+use k8s_openapi::api::rbac::v1::PolicyRule;
+use serde_json::Value;
+
 use super::Context;
 use crate::Object;
 use crate::base::READER;
 use crate::labels::{metadata, released, with};
-use crate::rbac::{READ, Rule, WRITE, cluster as cluster_role, namespaced as role};
+use crate::rbac::{READ, Rule, WRITE, cluster as cluster_role, named, namespaced as role, rules};
 use crate::values::text;
 
 /// Groups of Istio's kinds, those of old versions included.
@@ -21,6 +24,9 @@ const CORE: &[&str] = &[""];
 const ADMISSION: &[&str] = &["admissionregistration.k8s.io"];
 const GATEWAY_API: &[&str] = &["gateway.networking.k8s.io"];
 const UPDATE: &[&str] = &["update", "patch"];
+const CERTIFICATES: &[&str] = &["certificates.k8s.io"];
+const PATCH: &[&str] = &["get", "list", "watch", "update", "patch"];
+const REPLACE: &[&str] = &["get", "list", "watch", "update"];
 const CREATE: &[&str] = &["create"];
 const KEEP: &[&str] = &["create", "get", "list", "watch", "update"];
 
@@ -30,7 +36,7 @@ pub(super) fn namespaced(context: Context<'_>) -> [Object; 2] {
     let namespace = &context.pilot.values.global.istio_namespace;
     role(
         metadata(&name, namespace, context.plain_labels()),
-        &[
+        rules(&[
             // A dry run of a Gateway tells whether the validating webhook is reached.
             (&["networking.istio.io"], &["gateways"], CREATE),
             (
@@ -44,7 +50,7 @@ pub(super) fn namespaced(context: Context<'_>) -> [Object; 2] {
                 &["leases"],
                 &["get", "update", "patch", "create"],
             ),
-        ],
+        ]),
         (&name, Some(namespace)),
     )
 }
@@ -62,7 +68,7 @@ pub(super) fn cluster(context: Context<'_>) -> Vec<Object> {
         account.as_str(),
         Some(values.global.istio_namespace.as_str()),
     );
-    let of_istiod = |prefix: &str, rules: &[Rule<'_>]| {
+    let of_istiod = |prefix: &str, rules: Vec<PolicyRule>| {
         let name = format!(
             "{}-{}",
             context.install.revisioned(prefix),
@@ -71,12 +77,14 @@ pub(super) fn cluster(context: Context<'_>) -> Vec<Object> {
         cluster_role(metadata(name, "", context.plain_labels()), rules, account)
     };
     let mut objects = Vec::new();
-    objects.extend(of_istiod(
-        "istiod-clusterrole",
-        &discovery(&[&multicluster]),
-    ));
-    if env("PILOT_ENABLE_GATEWAY_API_DEPLOYMENT_CONTROLLER") != "false" {
-        objects.extend(of_istiod("istiod-gateway-controller", GATEWAY_CONTROLLER));
+    if context.configures() {
+        let mut granted = rules(&discovery(&[&multicluster]));
+        granted.extend(optional(context));
+        objects.extend(of_istiod("istiod-clusterrole", granted));
+        if env("PILOT_ENABLE_GATEWAY_API_DEPLOYMENT_CONTROLLER") != "false" {
+            let granted = rules(GATEWAY_CONTROLLER);
+            objects.extend(of_istiod("istiod-gateway-controller", granted));
+        }
     }
     if values.global.enable_reader_rbac != Some(false) {
         objects.extend(reader(context, &[&multicluster]));
@@ -93,18 +101,71 @@ const GATEWAY_CONTROLLER: &[Rule<'static>] = &[
     (CORE, &["serviceaccounts"], WRITE),
 ];
 
+/// What only some settings need.
+fn optional(context: Context<'_>) -> Vec<PolicyRule> {
+    let values = &context.pilot.values;
+    let global = &values.global;
+    let mut granted = Vec::new();
+    if global.istiod.enable_analysis {
+        let ingress: &[&str] = &["extensions", "networking.k8s.io"];
+        granted.extend(rules(&[
+            (ISTIO, ANALYZED, UPDATE),
+            (ingress, &["ingresses"], READ),
+            (ingress, &["ingresses/status"], &["*"]),
+        ]));
+    }
+    if values.taint.enabled {
+        granted.extend(rules(&[(CORE, &["nodes"], &["patch"])]));
+    }
+    let own_ca = ["istiod", "custom", "none"].contains(&global.pilot_cert_provider.as_str());
+    let external_ca = values.env.get("EXTERNAL_CA").map(text).unwrap_or_default();
+    if !own_ca || !external_ca.is_empty() {
+        granted.extend(rules(&[(
+            CERTIFICATES,
+            &[
+                "certificatesigningrequests",
+                "certificatesigningrequests/approval",
+                "certificatesigningrequests/status",
+            ],
+            &["update", "create", "get", "delete", "watch"],
+        )]));
+        let approve: Rule<'_> = (CERTIFICATES, &["signers"], &["approve"]);
+        granted.extend(named(approve, &global.cert_signers));
+    }
+    if values.env.get("ENABLE_CLUSTER_TRUST_BUNDLE_API") == Some(&Value::Bool(true)) {
+        granted.extend(rules(&[(
+            CERTIFICATES,
+            &["clustertrustbundles"],
+            &["update", "create", "delete", "list", "watch", "get"],
+        )]));
+        let attest: Rule<'_> = (CERTIFICATES, &["signers"], &["attest"]);
+        granted.extend(named(attest, &["istio.io/istiod-ca".to_owned()]));
+    }
+    granted
+}
+
+/// Kinds whose status tells what analysis found.
+const ANALYZED: &[&str] = &[
+    "authorizationpolicies/status",
+    "destinationrules/status",
+    "envoyfilters/status",
+    "gateways/status",
+    "peerauthentications/status",
+    "proxyconfigs/status",
+    "requestauthentications/status",
+    "serviceentries/status",
+    "sidecars/status",
+    "telemetries/status",
+    "virtualservices/status",
+    "wasmplugins/status",
+    "workloadentries/status",
+    "workloadgroups/status",
+];
+
 fn discovery<'a>(multicluster: &'a [&'a str]) -> Vec<Rule<'a>> {
     vec![
-        (
-            ADMISSION,
-            &["mutatingwebhookconfigurations"],
-            &["get", "list", "watch", "update", "patch"],
-        ),
-        (
-            ADMISSION,
-            &["validatingwebhookconfigurations"],
-            &["get", "list", "watch", "update"],
-        ),
+        (ADMISSION, &["mutatingwebhookconfigurations"], PATCH),
+        (ADMISSION, &["validatingwebhookconfigurations"], REPLACE),
         (ISTIO, &["*"], READ),
         (&["networking.istio.io"], &["workloadentries"], WRITE),
         (
@@ -201,7 +262,7 @@ fn reader(context: Context<'_>, multicluster: &[&str]) -> [Object; 2] {
         released("istio-reader", context.install),
         [("app", "istio-reader")],
     );
-    let rules: &[Rule<'_>] = &[
+    let mut granted = rules(&[
         (ISTIO, &["*"], READ),
         (
             CORE,
@@ -238,6 +299,13 @@ fn reader(context: Context<'_>, multicluster: &[&str]) -> [Object; 2] {
         (&["apps"], &["replicasets"], READ),
         (&["authentication.k8s.io"], &["tokenreviews"], CREATE),
         (&["authorization.k8s.io"], &["subjectaccessreviews"], CREATE),
-    ];
-    cluster_role(metadata(name, "", labels), rules, account)
+    ]);
+    if context.pilot.values.istiod_remote.enabled {
+        granted.extend(rules(&[
+            (CORE, &["configmaps"], KEEP),
+            (ADMISSION, &["mutatingwebhookconfigurations"], PATCH),
+            (ADMISSION, &["validatingwebhookconfigurations"], REPLACE),
+        ]));
+    }
+    cluster_role(metadata(name, "", labels), granted, account)
 }

@@ -11,7 +11,8 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use base::names::port;
 
 use super::Context;
-use crate::labels::{labels, with};
+use crate::Object;
+use crate::labels::{labels, metadata, with};
 use crate::values::{some, some_of, texts};
 
 /// The port that Services have for webhooks, since API servers call it when none is named.
@@ -19,13 +20,25 @@ const HTTPS: u16 = 443;
 /// A port of old proxies that the policy still lets through.
 const XDS_LEGACY: u16 = 15011;
 
-pub(super) fn build(context: Context<'_>) -> Service {
-    let values = &context.pilot.values;
+/// The Service of the revision, and one for each of its tags.
+pub(super) fn build(context: Context<'_>) -> Vec<Object> {
     let labels = with(context.labels(), [("app", "istiod"), ("istio", "pilot")]);
+    let mut services = vec![service(context, context.metadata(labels.clone()))];
+    for tag in &context.pilot.values.revision_tags {
+        let name = format!("istiod-revision-tag-{tag}");
+        let labels = with(labels.clone(), [("istio.io/tag", tag)]);
+        let metadata = metadata(name, &context.pilot.namespace, labels);
+        services.push(service(context, metadata));
+    }
+    services.iter().map(Object::of).collect()
+}
+
+fn service(context: Context<'_>, metadata: ObjectMeta) -> Service {
+    let values = &context.pilot.values;
     Service {
         metadata: ObjectMeta {
             annotations: texts(&values.service_annotations),
-            ..context.metadata(labels)
+            ..metadata
         },
         spec: Some(ServiceSpec {
             ports: Some(vec![
@@ -76,7 +89,7 @@ pub(super) fn network_policy(context: Context<'_>) -> NetworkPolicy {
 }
 
 /// A rule that lets TCP to these ports in, from anywhere.
-pub(crate) fn allow(ports: &[u16]) -> NetworkPolicyIngressRule {
+fn allow(ports: &[u16]) -> NetworkPolicyIngressRule {
     NetworkPolicyIngressRule {
         ports: Some(
             ports

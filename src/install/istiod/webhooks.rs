@@ -1,10 +1,8 @@
 //! The webhooks that bring pods and Istio's objects to istiod. Their CA bundle, and whether
 //! validation may fail a request, are istiod's to write.
 
-use k8s_openapi::ByteString;
 use k8s_openapi::api::admissionregistration::v1::{
-    MutatingWebhook, MutatingWebhookConfiguration, RuleWithOperations, ServiceReference,
-    ValidatingWebhook, ValidatingWebhookConfiguration, WebhookClientConfig,
+    MutatingWebhook, MutatingWebhookConfiguration, ServiceReference,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{
     LabelSelector, LabelSelectorRequirement, ObjectMeta,
@@ -15,7 +13,8 @@ use base::names;
 
 use super::Context;
 use crate::Object;
-use crate::labels::{metadata, with};
+use crate::labels::{Labels, metadata, with};
+use crate::validation::{client, configuration, rule};
 use crate::values::{some, texts};
 
 const INJECTION: &str = "istio-injection";
@@ -29,84 +28,67 @@ const SYSTEM_NAMESPACES: [&str; 4] = [
 ];
 
 pub(super) fn build(context: Context<'_>) -> Vec<Object> {
-    let global = &context.pilot.values.global;
+    let values = &context.pilot.values;
+    let global = &values.global;
     let mut objects = Vec::new();
-    if global.config_validation {
-        objects.push(Object::of(&validating(context)));
+    if global.config_validation && context.configures() {
+        objects.push(validating(context));
     }
-    if !global.operator_manage_webhooks {
-        objects.push(Object::of(&mutating(context)));
+    if global.operator_manage_webhooks {
+        return objects;
+    }
+    let labels = with(context.labels(), [("app", "sidecar-injector")]);
+    objects.push(mutating(
+        context,
+        context.install.revisioned("istio-sidecar-injector"),
+        labels.clone(),
+        context.install.revision_label(),
+        context.install.revision.is_empty(),
+    ));
+    for tag in &values.revision_tags {
+        objects.push(mutating(
+            context,
+            format!("istio-revision-tag-{tag}"),
+            with(labels.clone(), [("istio.io/tag", tag)]),
+            tag,
+            tag == "default",
+        ));
     }
     objects
 }
 
-fn validating(context: Context<'_>) -> ValidatingWebhookConfiguration {
+fn validating(context: Context<'_>) -> Object {
     let values = &context.pilot.values;
     let namespace = &values.global.istio_namespace;
+    let revision = context.install.revision_label();
+    let name = format!(
+        "{}-{namespace}",
+        context.install.revisioned("istio-validator")
+    );
     let labels = with(
         context.plain_labels(),
-        [
-            ("istio", "istiod"),
-            (REVISION, context.install.revision_label()),
-        ],
+        [("istio", "istiod"), (REVISION, revision)],
     );
-    // Fails open until istiod has proved that it answers.
-    let policy = match (&values.base.ca_bundle, &values.base.failure_policy) {
-        (bundle, _) if !bundle.is_empty() => "Fail",
-        (_, policy) if !policy.is_empty() => policy,
-        _ => "Ignore",
-    };
-    ValidatingWebhookConfiguration {
-        metadata: metadata(
-            format!(
-                "{}-{namespace}",
-                context.install.revisioned("istio-validator")
-            ),
-            "",
-            labels,
-        ),
-        webhooks: Some(vec![ValidatingWebhook {
-            name: "rev.validation.istio.io".to_owned(),
-            admission_review_versions: vec!["v1".to_owned()],
-            client_config: client(
-                &values.base.url,
-                &values.base.ca_bundle,
-                ServiceReference {
-                    name: context.name(),
-                    namespace: namespace.clone(),
-                    path: Some("/validate".to_owned()),
-                    port: None,
-                },
-            ),
-            failure_policy: Some(policy.to_owned()),
-            side_effects: "None".to_owned(),
-            object_selector: Some(selector(&[is(
-                REVISION,
-                &[context.install.revision_label()],
-            )])),
-            rules: Some(vec![rule(
-                &["CREATE", "UPDATE"],
-                &[
-                    "security.istio.io",
-                    "networking.istio.io",
-                    "telemetry.istio.io",
-                    "extensions.istio.io",
-                ],
-                "*",
-                "*",
-            )]),
-            ..Default::default()
-        }]),
-    }
+    Object::of(&configuration(
+        metadata(name, "", labels),
+        "rev.validation.istio.io",
+        (context.name(), namespace),
+        &values.base,
+        Some(selector(&[is(REVISION, &[revision])])),
+    ))
 }
 
 /// Who is injected: by a label of the namespace or of the pod, by revision or by default. Exactly
 /// one of these webhooks matches a pod that is to be injected.
-fn mutating(context: Context<'_>) -> MutatingWebhookConfiguration {
+fn mutating(
+    context: Context<'_>,
+    mut name: String,
+    labels: Labels,
+    revision: &str,
+    by_default: bool,
+) -> Object {
     let values = &context.pilot.values;
-    let revision = context.install.revision_label();
     let namespace = &context.pilot.namespace;
-    let mut name = context.install.revisioned("istio-sidecar-injector");
     if namespace != names::ISTIO_SYSTEM {
         name = format!("{name}-{namespace}");
     }
@@ -125,7 +107,7 @@ fn mutating(context: Context<'_>) -> MutatingWebhookConfiguration {
             &[not_refused(), is(REVISION, &[revision])],
         ),
     ];
-    if context.install.revision.is_empty() {
+    if by_default {
         webhooks.push(injection(
             context,
             "namespace.",
@@ -138,30 +120,26 @@ fn mutating(context: Context<'_>) -> MutatingWebhookConfiguration {
             &[absent(INJECTION), absent(REVISION)],
             &[is(INJECT, &["true"]), absent(REVISION)],
         ));
-        if values.sidecar_injector_webhook.enable_namespaces_by_default {
-            webhooks.push(injection(
-                context,
-                "auto.",
-                &[
-                    absent(INJECTION),
-                    absent(REVISION),
-                    is_not("kubernetes.io/metadata.name", &SYSTEM_NAMESPACES),
-                ],
-                &[absent(INJECT), absent(REVISION)],
-            ));
-        }
     }
-    MutatingWebhookConfiguration {
+    if by_default && values.sidecar_injector_webhook.enable_namespaces_by_default {
+        webhooks.push(injection(
+            context,
+            "auto.",
+            &[
+                absent(INJECTION),
+                absent(REVISION),
+                is_not("kubernetes.io/metadata.name", &SYSTEM_NAMESPACES),
+            ],
+            &[absent(INJECT), absent(REVISION)],
+        ));
+    }
+    Object::of(&MutatingWebhookConfiguration {
         metadata: ObjectMeta {
             annotations: texts(&values.sidecar_injector_webhook_annotations),
-            ..metadata(
-                name,
-                "",
-                with(context.labels(), [("app", "sidecar-injector")]),
-            )
+            ..metadata(name, "", labels)
         },
         webhooks: Some(webhooks),
-    }
+    })
 }
 
 fn injection(
@@ -171,49 +149,23 @@ fn injection(
     pods: &[LabelSelectorRequirement],
 ) -> MutatingWebhook {
     let values = &context.pilot.values;
+    let remote = &values.istiod_remote;
+    let service = ServiceReference {
+        name: context.name(),
+        namespace: context.pilot.namespace.clone(),
+        path: some(&remote.injection_path),
+        port: Some(443),
+    };
     MutatingWebhook {
         name: format!("{prefix}sidecar-injector.istio.io"),
         admission_review_versions: vec!["v1".to_owned()],
-        client_config: client(
-            &values.istiod_remote.injection_url,
-            &values.istiod_remote.injection_ca_bundle,
-            ServiceReference {
-                name: context.name(),
-                namespace: context.pilot.namespace.clone(),
-                path: some(&values.istiod_remote.injection_path),
-                port: Some(443),
-            },
-        ),
+        client_config: client(&remote.injection_url, &remote.injection_ca_bundle, service),
         failure_policy: Some("Fail".to_owned()),
         namespace_selector: Some(selector(namespaces)),
         object_selector: Some(selector(pods)),
         reinvocation_policy: some(&values.sidecar_injector_webhook.reinvocation_policy),
         rules: Some(vec![rule(&["CREATE"], &[""], "v1", "pods")]),
         side_effects: "None".to_owned(),
-        ..Default::default()
-    }
-}
-
-fn client(url: &str, bundle: &str, service: ServiceReference) -> WebhookClientConfig {
-    WebhookClientConfig {
-        ca_bundle: bundle_bytes(bundle),
-        service: url.is_empty().then_some(service),
-        url: some(url),
-    }
-}
-
-/// The bundle is written in base64, as it stands in the object; `resolve` has checked that.
-fn bundle_bytes(bundle: &str) -> Option<ByteString> {
-    serde_json::from_value(serde_json::Value::String(some(bundle)?)).ok()
-}
-
-fn rule(operations: &[&str], groups: &[&str], version: &str, resource: &str) -> RuleWithOperations {
-    let owned = |items: &[&str]| Some(items.iter().map(|item| (*item).to_owned()).collect());
-    RuleWithOperations {
-        operations: owned(operations),
-        api_groups: owned(groups),
-        api_versions: owned(&[version]),
-        resources: owned(&[resource]),
         ..Default::default()
     }
 }

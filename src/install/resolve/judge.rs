@@ -4,9 +4,11 @@
 use base::{ObjectRef, Problem};
 use serde_json::{Map, Value};
 
+use super::form::{LABEL, TAG, is_hub, is_label, is_tag};
+use super::layers::Named;
 use super::{Gateway, Install};
 use crate::merge::{at, map_at};
-use crate::profile;
+use crate::profile::{self, COMPATIBILITY, PLATFORMS};
 use crate::scaling::Scaling;
 use crate::settings::WITHOUT_PLACE;
 use crate::values::text;
@@ -14,10 +16,8 @@ use crate::values::text;
 const UNSUPPORTED: &str = "Unsupported";
 const INVALID: &str = "InvalidValue";
 const NO_EFFECT: &str = "NoEffect";
-/// Longest DNS label.
-const LABEL: usize = 63;
-/// Longest tag of an image.
-const TAG: usize = 128;
+/// Oldest version of Kubernetes that the rendered objects are made for.
+const OLDEST_KUBERNETES: (u32, u32) = (1, 32);
 
 /// Findings that need no defaults.
 pub(super) fn before_merge(subject: &ObjectRef, user: &Map<String, Value>) -> Vec<Problem> {
@@ -27,21 +27,16 @@ pub(super) fn before_merge(subject: &ObjectRef, user: &Map<String, Value>) -> Ve
         ("installPackagePath", "installing from charts of your own"),
         ("addonComponents", "installing addons"),
         ("resourceSuffix", "a suffix of names"),
-        ("compatibilityVersion", "behaving like an older version"),
     ] {
         if given(field).is_some() {
             problems.push(unsupported(subject, &format!("spec.{field}"), what));
         }
     }
     for (path, what) in [
-        (["revisionTags"].as_slice(), "revision tags"),
         (
-            &["experimental", "stableValidationPolicy"],
+            ["experimental", "stableValidationPolicy"].as_slice(),
             "the stable validation policy",
         ),
-        (&["istiodRemote", "enabled"], "a remote control plane"),
-        (&["global", "platform"], "settings for a platform"),
-        (&["platform"], "settings for a platform"),
         (
             &["gateways", "istio-ingressgateway", "injectionTemplate"],
             "gateways by injection",
@@ -60,9 +55,19 @@ pub(super) fn before_merge(subject: &ObjectRef, user: &Map<String, Value>) -> Ve
 }
 
 /// A profile that the program does not carry.
-pub(super) fn unknown_profile(subject: &ObjectRef, name: &str) -> Problem {
+pub(super) fn unknown_profile(subject: &ObjectRef, field: &str, name: &str) -> Problem {
     let message = format!("is {name:?}, expected one of {}", profile::names());
-    Problem::error(subject, "spec.profile", "UnknownProfile", message)
+    Problem::error(subject, field, "UnknownProfile", message)
+}
+
+/// Findings about the cluster, where one was asked.
+pub(super) fn cluster(subject: &ObjectRef, kubernetes: Option<(u32, u32)>) -> Option<Problem> {
+    let (major, minor) = kubernetes.filter(|version| *version < OLDEST_KUBERNETES)?;
+    let (oldest_major, oldest_minor) = OLDEST_KUBERNETES;
+    let message = format!(
+        "the cluster runs Kubernetes {major}.{minor}, expected {oldest_major}.{oldest_minor} or newer"
+    );
+    Some(Problem::warning(subject, "", "OldKubernetes", message))
 }
 
 /// Findings about the whole.
@@ -72,6 +77,7 @@ pub(super) fn after_merge(install: &Install, merged: &Map<String, Value>) -> Vec
         problems: Vec::new(),
     };
     judge.owner(install);
+    judge.named_values(merged);
     judge.images(merged);
     judge.revision(&install.revision);
     for (component, spec) in map_at(merged, &["components"]) {
@@ -94,6 +100,12 @@ pub(super) fn after_merge(install: &Install, merged: &Map<String, Value>) -> Vec
         if provider == "kubernetes" {
             let message = "is \"kubernetes\", which Kubernetes has removed, expected istiod";
             judge.error("spec.values.global.pilotCertProvider", message.to_owned());
+        }
+        for (index, tag) in pilot.values.revision_tags.iter().enumerate() {
+            if !is_label(tag) {
+                let message = format!("is {tag:?}, expected a DNS label");
+                judge.error(&format!("spec.values.revisionTags[{index}]"), message);
+            }
         }
         for (field, bundle) in [
             (
@@ -133,6 +145,30 @@ impl Judge<'_> {
                 "has {length} characters, expected at most {LABEL}, since objects are labelled with it"
             );
             self.error("metadata.name", message);
+        }
+    }
+
+    /// Sets of values are named where they are known.
+    fn named_values(&mut self, merged: &Map<String, Value>) {
+        let named = Named::of(map_at(merged, &["values"]));
+        let keys =
+            |table: &Map<String, Value>| table.keys().cloned().collect::<Vec<_>>().join(", ");
+        if let Some(name) = named.profile.filter(|name| profile::named(name).is_none()) {
+            self.problems
+                .push(unknown_profile(self.subject, "spec.values.profile", &name));
+        }
+        for (field, name, table) in [
+            (
+                "spec.compatibilityVersion",
+                named.compatibility,
+                &*COMPATIBILITY,
+            ),
+            ("spec.values.global.platform", named.platform, &*PLATFORMS),
+        ] {
+            if let Some(name) = name.filter(|name| !table.contains_key(name)) {
+                let message = format!("is {name:?}, expected one of {}", keys(table));
+                self.error(field, message);
+            }
         }
     }
 
@@ -312,37 +348,4 @@ fn is_empty(value: &Value) -> bool {
         Value::Object(map) => map.is_empty(),
         _ => false,
     }
-}
-
-/// RFC 1123: at most 63 of lower case letters, digits and `-`, which is neither first nor last.
-fn is_label(text: &str) -> bool {
-    !text.is_empty()
-        && text.len() <= LABEL
-        && text
-            .chars()
-            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
-        && !text.starts_with('-')
-        && !text.ends_with('-')
-}
-
-/// A registry, maybe with a port, and a path.
-fn is_hub(text: &str) -> bool {
-    let good = |part: &str| {
-        !part.is_empty()
-            && part
-                .chars()
-                .all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
-    };
-    let (registry, path) = text.split_once('/').unwrap_or((text, "x"));
-    let (host, port) = registry.split_once(':').unwrap_or((registry, "1"));
-    good(host) && port.parse::<u16>().is_ok() && path.split('/').all(good)
-}
-
-fn is_tag(text: &str) -> bool {
-    !text.is_empty()
-        && text.len() <= TAG
-        && !text.starts_with(['.', '-'])
-        && text
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
 }

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::{Base, Gateway, Install, Observed, Owner, Pilot};
 use crate::Component;
 use crate::merge::{at, layered, map_at, merge, set, without_nulls};
-use crate::profile::{self, DEFAULTS, Profile};
+use crate::profile::{self, COMPATIBILITY, DEFAULTS, PLATFORMS, Profile};
 use crate::values::{self, text};
 
 /// Profile, the caller's hub and tag, and the user's spec, merged; spec fields that are values by
@@ -137,8 +137,9 @@ impl Reading<'_> {
         let spec = components.get("base");
         let enabled = spec.is_none_or(is_enabled);
         let k8s = map_at(components, &["base", "k8s"]).clone();
-        self.global()
-            .map(|global| enabled.then_some(Base { global, k8s }))
+        let merged = self.with_defaults(&[&DEFAULTS.istiod], self.values);
+        let values = self.typed(&merged, "spec.values")?;
+        Ok(enabled.then_some(Base { values, k8s }))
     }
 
     fn pilot(&self, components: &Map<String, Value>) -> Read<Option<Pilot>> {
@@ -262,18 +263,25 @@ impl Reading<'_> {
         found
     }
 
-    /// Defaults, the profile that the values name, and the values.
+    /// Defaults, what the values name (a profile, a compatibility version, a platform), and the
+    /// values.
     fn with_defaults(
         &self,
         defaults: &[&Map<String, Value>],
         values: &Map<String, Value>,
     ) -> Map<String, Value> {
-        let profile = [values.get("profile"), at(values, &["global", "profile"])]
-            .into_iter()
-            .flatten()
-            .find_map(|name| profile::named(name.as_str()?));
+        let named = Named::of(values);
+        let profile = named.profile.and_then(|name| profile::named(&name));
+        let further = [
+            (&*COMPATIBILITY, named.compatibility),
+            (&*PLATFORMS, named.platform),
+        ];
+        let further = further
+            .iter()
+            .filter_map(|(table, name)| table.get(name.as_deref()?)?.as_object());
         let profile = profile.map(|profile| &profile.values);
-        layered(defaults.iter().copied().chain(profile).chain([values]))
+        let below = defaults.iter().copied().chain(profile).chain(further);
+        layered(below.chain([values]))
     }
 
     fn typed<T: DeserializeOwned>(&self, values: &Map<String, Value>, field: &str) -> Read<T> {
@@ -281,6 +289,31 @@ impl Reading<'_> {
             let message = format!("has a value that does not fit: {error}");
             vec![Problem::error(self.subject, field, "WrongType", message)]
         })
+    }
+}
+
+/// Sets of values that values name.
+pub(super) struct Named {
+    pub(super) profile: Option<String>,
+    pub(super) compatibility: Option<String>,
+    pub(super) platform: Option<String>,
+}
+
+impl Named {
+    /// The names, wherever they may stand.
+    pub(super) fn of(values: &Map<String, Value>) -> Named {
+        let name = |key: &str| {
+            [at(values, &[key]), at(values, &["global", key])]
+                .into_iter()
+                .flatten()
+                .map(text)
+                .find(|name| !name.is_empty())
+        };
+        Named {
+            profile: name("profile"),
+            compatibility: name("compatibilityVersion"),
+            platform: name("platform"),
+        }
     }
 }
 

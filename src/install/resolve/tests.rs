@@ -8,6 +8,10 @@ use super::{Install, Observed, resolve};
 use crate::Component;
 
 fn resolved(spec: &str) -> Result<Install, Vec<String>> {
+    resolved_on(spec, None)
+}
+
+fn resolved_on(spec: &str, kubernetes: Option<(u32, u32)>) -> Result<Install, Vec<String>> {
     let spec = api::yaml::documents(spec)
         .expect("the case is YAML")
         .remove(0);
@@ -19,7 +23,7 @@ fn resolved(spec: &str) -> Result<Install, Vec<String>> {
         hub: "registry.example/mesh".to_owned(),
         tag: "v0".to_owned(),
         version: "0.0.0".to_owned(),
-        kubernetes: None,
+        kubernetes,
     };
     resolve(&parsed, &seen).map_err(|problems| {
         problems
@@ -49,7 +53,7 @@ fn warn(spec: &str, expected: &[(&str, &str)]) {
 fn names_are_checked() {
     refuse(
         "{profile: nope}",
-        "spec.profile is \"nope\", expected one of default, demo, empty, minimal",
+        "spec.profile is \"nope\", expected one of default, demo, empty, minimal, preview, remote",
     );
     refuse(
         "{revision: Canary_1}",
@@ -71,6 +75,31 @@ fn names_are_checked() {
         "{components: {pilot: {namespace: My}}}",
         "spec.components \"My\" is no namespace, expected a DNS label",
     );
+}
+
+#[test]
+fn sets_of_values_are_known_by_name() {
+    refuse(
+        "{compatibilityVersion: '1.2'}",
+        "spec.compatibilityVersion is \"1.2\", expected one of 1.25, 1.26, 1.27, 1.28, 1.29, 1.30",
+    );
+    refuse(
+        "{values: {global: {platform: moon}}}",
+        "spec.values.global.platform is \"moon\", expected one of gke, k3d, k3s, microk8s, minikube, openshift",
+    );
+    refuse(
+        "{values: {profile: nope}}",
+        "spec.values.profile is \"nope\", expected one of default, demo, empty, minimal, preview, remote",
+    );
+    let install = resolved(
+        "{compatibilityVersion: '1.29', values: {pilot: {env: {PILOT_AUTO_SEND_UNHEALTHY_ENDPOINTS: 'true'}}}}",
+    );
+    let env = install.expect("valid").pilot.expect("enabled").values.env;
+    let expected = json!({
+        "PILOT_AUTO_SEND_UNHEALTHY_ENDPOINTS": "true",
+        "PILOT_ENABLE_STRICT_GATEWAY_MERGING": "false",
+        "PILOT_SIDECAR_PICK_BEST_SERVICE_NAMESPACE": "false"});
+    assert_eq!(json!(env), expected);
 }
 
 #[test]
@@ -123,11 +152,8 @@ fn what_is_not_built_is_a_warning_that_says_so() {
     );
     warn("{components: {cni: {enabled: false}}}", &[]);
     warn(
-        "{installPackagePath: /charts, values: {revisionTags: [prod]}}",
-        &[
-            ("spec.installPackagePath", "Unsupported"),
-            ("spec.values.revisionTags", "Unsupported"),
-        ],
+        "{installPackagePath: /charts}",
+        &[("spec.installPackagePath", "Unsupported")],
     );
     warn(
         "{components: {pilot: {k8s: {volumes: [{name: a}]}}}}",
@@ -149,6 +175,20 @@ fn settings_without_effect_are_warnings() {
         "{components: {pilot: {k8s: {podDisruptionBudget: {minAvailable: 1}}}}}",
         &[("spec.components.pilot.k8s.podDisruptionBudget", "NoEffect")],
     );
+}
+
+#[test]
+fn a_cluster_that_is_too_old_is_a_warning() {
+    let warnings = |version| resolved_on("{}", version).expect("valid").warnings;
+    let found = warnings(Some((1, 31)));
+    assert_eq!(found.len(), 1);
+    assert_eq!(
+        found[0].message,
+        "the cluster runs Kubernetes 1.31, expected 1.32 or newer"
+    );
+    assert_eq!(warnings(Some((1, 32))), []);
+    assert_eq!(warnings(Some((2, 0))), []);
+    assert_eq!(warnings(None), []);
 }
 
 #[test]
