@@ -1,0 +1,328 @@
+//! Passes Envoy's configuration streams (delta and state of the world) through to the control
+//! plane, message bytes untouched. The two directions are independent and each waits for its
+//! reader (HTTP/2 flow control), so memory does not grow with the configuration and neither
+//! direction can hold up the other.
+
+use std::convert::Infallible;
+use std::io;
+use std::path::Path;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::uri::{Authority, PathAndQuery};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Uri};
+use http_body::{Body, Frame};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::task::JoinSet;
+
+use crate::control_plane::{ControlPlane, Unreachable};
+use crate::metrics::Metrics;
+
+/// Envoy opens one connection for each stream and has one stream at a time; a few more may be
+/// ending. Further ones wait to be accepted until one has ended.
+const MOST_CONNECTIONS: usize = 8;
+const MOST_STREAMS: u32 = 4;
+/// How much of a request may wait here for the control plane, in bytes.
+const WINDOW: u32 = 256 * 1024;
+
+const METHODS: [&str; 2] = [
+    "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources",
+    "/envoy.service.discovery.v3.AggregatedDiscoveryService/StreamAggregatedResources",
+];
+
+const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
+
+/// Status codes of gRPC that are made here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Code {
+    Unimplemented = 12,
+    Unavailable = 14,
+    Unauthenticated = 16,
+}
+
+/// Listens at `path`; a socket that an earlier agent left there is replaced.
+pub fn listen(path: &Path) -> io::Result<UnixListener> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => UnixListener::bind(path),
+    }
+}
+
+/// Serves streams until it is dropped.
+pub async fn serve(
+    listener: UnixListener,
+    control_plane: Arc<ControlPlane>,
+    metrics: Arc<Metrics>,
+) -> Infallible {
+    let mut connections = JoinSet::new();
+    loop {
+        while connections.len() >= MOST_CONNECTIONS {
+            connections.join_next().await;
+        }
+        while connections.try_join_next().is_some() {}
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                connections.spawn(connection(stream, control_plane.clone(), metrics.clone()));
+            }
+            Err(error) => {
+                tracing::warn!("cannot accept a connection from Envoy: {error}");
+                tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+async fn connection(stream: UnixStream, control_plane: Arc<ControlPlane>, metrics: Arc<Metrics>) {
+    let relay = service_fn(move |request| {
+        let (control_plane, metrics) = (control_plane.clone(), metrics.clone());
+        async move { Ok::<_, Infallible>(relay(request, &control_plane, metrics).await) }
+    });
+    let served = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
+        .max_concurrent_streams(MOST_STREAMS)
+        .initial_stream_window_size(WINDOW)
+        .initial_connection_window_size(WINDOW)
+        .serve_connection(TokioIo::new(stream), relay)
+        .await;
+    if let Err(error) = served {
+        tracing::debug!("the connection from Envoy ended: {error}");
+    }
+}
+
+/// Answers one stream with the control plane's answer, or with a gRPC status after which Envoy
+/// waits and tries again.
+async fn relay(
+    request: Request<Incoming>,
+    control_plane: &ControlPlane,
+    metrics: Arc<Metrics>,
+) -> Response<Relayed> {
+    if !METHODS.contains(&request.uri().path()) {
+        let message = format!("{} is not served here", request.uri().path());
+        return refusal(Code::Unimplemented, &message);
+    }
+    match open(request, control_plane, &metrics).await {
+        Ok(response) => response,
+        Err(refused) => {
+            metrics.connection_failures.increment();
+            tracing::warn!("no configuration stream: {refused}");
+            refusal(refused.code(), &refused.to_string())
+        }
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Refused {
+    #[error(transparent)]
+    Unreachable(#[from] Unreachable),
+    #[error("{address} ended the stream before it answered: {}", cause(error))]
+    NotAnswered {
+        address: String,
+        error: hyper::Error,
+    },
+    #[error("{address:?} is not an address: {error}")]
+    Address { address: String, error: http::Error },
+}
+
+impl Refused {
+    fn code(&self) -> Code {
+        match self {
+            Refused::Unreachable(Unreachable::Token { .. } | Unreachable::NotAToken { .. }) => {
+                Code::Unauthenticated
+            }
+            _ => Code::Unavailable,
+        }
+    }
+}
+
+async fn open(
+    request: Request<Incoming>,
+    control_plane: &ControlPlane,
+    metrics: &Arc<Metrics>,
+) -> Result<Response<Relayed>, Refused> {
+    let uri = target(control_plane, request.uri()).map_err(|error| Refused::Address {
+        address: control_plane.address.clone(),
+        error,
+    })?;
+    let mut headers = of_grpc(request.headers());
+    headers.extend(control_plane.headers()?);
+    let mut connection = control_plane.connect().await?;
+
+    let mut outgoing = Request::new(request.into_body());
+    *outgoing.method_mut() = http::Method::POST;
+    *outgoing.uri_mut() = uri;
+    *outgoing.headers_mut() = headers;
+    let response = connection
+        .sender
+        .send_request(outgoing)
+        .await
+        .map_err(|error| Refused::NotAnswered {
+            address: control_plane.address.clone(),
+            error,
+        })?;
+    metrics.stream_opened.send_modify(|count| *count += 1);
+    tracing::info!(
+        "connected to the control plane at {}",
+        control_plane.address
+    );
+
+    let complete = response.headers().contains_key(GRPC_STATUS);
+    Ok(response.map(|body| Relayed {
+        state: State::Passing {
+            body,
+            complete,
+            _connection: connection.driver,
+        },
+        metrics: Some(metrics.clone()),
+    }))
+}
+
+/// The innermost reason; hyper's own words only say where it happened.
+fn cause(error: &hyper::Error) -> String {
+    let mut innermost: &dyn std::error::Error = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    innermost.to_string()
+}
+
+fn target(control_plane: &ControlPlane, asked: &Uri) -> Result<Uri, http::Error> {
+    let path = asked.path_and_query().map_or("/", PathAndQuery::as_str);
+    Uri::builder()
+        .scheme(control_plane.scheme())
+        .authority(Authority::try_from(control_plane.address.as_str())?)
+        .path_and_query(path)
+        .build()
+}
+
+/// The headers that gRPC defines; what else Envoy adds is for its own hop.
+fn of_grpc(headers: &HeaderMap) -> HeaderMap {
+    headers
+        .iter()
+        .filter(|(name, _)| {
+            matches!(name.as_str(), "content-type" | "te" | "user-agent")
+                || name.as_str().starts_with("grpc-")
+        })
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect()
+}
+
+/// A stream that ends as it begins.
+fn refusal(code: Code, message: &str) -> Response<Relayed> {
+    let mut response = Response::new(Relayed {
+        state: State::Ended,
+        metrics: None,
+    });
+    *response.headers_mut() = status(code, message);
+    response.headers_mut().insert(
+        http::header::CONTENT_TYPE,
+        HeaderValue::from_static("application/grpc"),
+    );
+    response
+}
+
+fn status(code: Code, message: &str) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    headers.insert(GRPC_STATUS, HeaderValue::from(code as u16));
+    let message = percent_encoded(message);
+    headers.insert(
+        GRPC_MESSAGE,
+        HeaderValue::try_from(message).expect("only printable ASCII is left"),
+    );
+    headers
+}
+
+/// The encoding of `grpc-message`.
+fn percent_encoded(message: &str) -> String {
+    let mut encoded = String::with_capacity(message.len());
+    for byte in message.bytes() {
+        match byte {
+            b' '..=b'~' if byte != b'%' => encoded.push(byte.into()),
+            _ => encoded.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    encoded
+}
+
+/// The control plane's answer on its way to Envoy. Ends with a gRPC status however it ends.
+struct Relayed {
+    state: State,
+    metrics: Option<Arc<Metrics>>,
+}
+
+enum State {
+    Passing {
+        body: Incoming,
+        /// Whether a gRPC status has been passed on already.
+        complete: bool,
+        /// Drives `body`; ends with it.
+        _connection: JoinSet<()>,
+    },
+    Ended,
+}
+
+impl Body for Relayed {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let State::Passing { body, complete, .. } = &mut self.state else {
+            return Poll::Ready(None);
+        };
+        let message = match std::task::ready!(Pin::new(body).poll_frame(context)) {
+            Some(Ok(frame)) => {
+                if frame.is_trailers() {
+                    *complete = true;
+                }
+                return Poll::Ready(Some(Ok(frame)));
+            }
+            None if *complete => {
+                tracing::info!("the control plane ended the configuration stream");
+                self.state = State::Ended;
+                return Poll::Ready(None);
+            }
+            None => "the control plane ended the stream without a status".to_owned(),
+            Some(Err(error)) => {
+                format!("the stream to the control plane broke: {}", cause(&error))
+            }
+        };
+        tracing::warn!("{message}");
+        self.state = State::Ended;
+        if let Some(metrics) = &self.metrics {
+            metrics.control_plane_terminations.increment();
+        }
+        let trailers = status(Code::Unavailable, &message);
+        Poll::Ready(Some(Ok(Frame::trailers(trailers))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.state {
+            State::Passing { body, complete, .. } => *complete && body.is_end_stream(),
+            State::Ended => true,
+        }
+    }
+}
+
+impl Drop for Relayed {
+    fn drop(&mut self) {
+        if let (
+            State::Passing {
+                complete: false, ..
+            },
+            Some(metrics),
+        ) = (&self.state, &self.metrics)
+        {
+            metrics.envoy_terminations.increment();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
