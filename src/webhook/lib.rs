@@ -1,0 +1,27 @@
+//! Admission: the webhooks that the API server calls, and the CA bundle by which it trusts them.
+//! Decides nothing about meshes itself.
+
+pub mod ca_bundle;
+mod inject;
+mod review;
+mod validate;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::routing::{get, post};
+
+/// Largest review that is read, in bytes; as upstream.
+const MAX_BODY: usize = 6 * 1024 * 1024;
+
+/// `/inject` (and below), `/validate`, and `/ready` for those who probe this port.
+pub fn router() -> Router {
+    Router::new()
+        .route("/inject", post(inject::answer))
+        .route("/inject/{*parameters}", post(inject::answer))
+        .route("/validate", post(validate::answer))
+        .route("/ready", get(|| async { "ok\n" }))
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,132 @@
+//! The push engine's metrics, under upstream's names.
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+use proto::codec::type_url;
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct OfVersion {
+    version: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct OfType {
+    r#type: String,
+}
+
+/// Cloneable; all clones count together.
+#[derive(Clone, Debug, Default)]
+pub struct Metrics {
+    connected: Family<OfVersion, Gauge>,
+    pushes: Family<OfType, Counter>,
+    rejects: Family<OfType, Counter>,
+    stale: Family<OfType, Counter>,
+}
+
+/// Counts one proxy as connected until it is dropped.
+#[derive(Debug)]
+pub struct Connected(Gauge);
+
+impl Drop for Connected {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+impl Metrics {
+    /// Registers all of them.
+    pub fn register(registry: &mut Registry) -> Self {
+        let metrics = Metrics::default();
+        registry.register(
+            "pilot_xds",
+            "Number of endpoints connected to this pilot using XDS",
+            metrics.connected.clone(),
+        );
+        registry.register(
+            "pilot_xds_pushes",
+            "Pilot build and send for each xDS type",
+            metrics.pushes.clone(),
+        );
+        registry.register(
+            "pilot_total_xds_rejects",
+            "Total number of XDS responses from pilot rejected by proxy",
+            metrics.rejects.clone(),
+        );
+        registry.register(
+            "pilot_xds_expired_nonce",
+            "Total number of XDS requests with an expired nonce",
+            metrics.stale.clone(),
+        );
+        metrics
+    }
+
+    pub(crate) fn connected(&self, version: Option<&str>) -> Connected {
+        let version = version.unwrap_or("unknown").to_owned();
+        let gauge = self.connected.get_or_create_owned(&OfVersion { version });
+        gauge.inc();
+        Connected(gauge)
+    }
+
+    pub(crate) fn pushed(&self, type_url: &str) {
+        self.pushes.get_or_create(&of_type(type_url)).inc();
+    }
+
+    pub(crate) fn rejected(&self, type_url: &str) {
+        self.rejects.get_or_create(&of_type(type_url)).inc();
+    }
+
+    pub(crate) fn stale(&self, type_url: &str) {
+        self.stale.get_or_create(&of_type(type_url)).inc();
+    }
+}
+
+/// Upstream's short names. Others share one label: a client chooses type URLs freely and must not
+/// choose how many series there are.
+fn of_type(type_url: &str) -> OfType {
+    let short = match type_url {
+        type_url::CLUSTER => "cds",
+        type_url::ENDPOINT => "eds",
+        type_url::LISTENER => "lds",
+        type_url::ROUTE => "rds",
+        type_url::SECRET => "sds",
+        type_url::EXTENSION => "ecds",
+        _ => "other",
+    };
+    OfType {
+        r#type: short.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serve::metrics::{registry, render};
+
+    use super::Metrics;
+
+    #[test]
+    fn a_proxy_is_counted_while_it_is_connected() {
+        let mut registry = registry("pilot");
+        let metrics = Metrics::register(&mut registry);
+        let connected = metrics.connected(Some("1.30.0"));
+        let sample = |value: u32| format!("pilot_xds{{version=\"1.30.0\"}} {value}\n");
+        assert!(render(&registry).contains(&sample(1)));
+        drop(connected);
+        assert!(render(&registry).contains(&sample(0)));
+    }
+
+    #[test]
+    fn unknown_types_share_a_label() {
+        let mut registry = registry("pilot");
+        let metrics = Metrics::register(&mut registry);
+        metrics.rejected("a");
+        metrics.rejected("b");
+        let text = render(&registry);
+        assert!(
+            text.contains("pilot_total_xds_rejects{type=\"other\"} 2\n"),
+            "{text}"
+        );
+    }
+}

@@ -1,0 +1,274 @@
+//! Real streams over loopback: who is let in, what they see, and that they end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use base::SpiffeId;
+use futures::stream;
+use proto::ads;
+use proto::codec::type_url::{CLUSTER, SECRET};
+use proto::envoy::config::core::v3::Node as WireNode;
+use proto::envoy::service::discovery::v3::aggregated_discovery_service_client::AggregatedDiscoveryServiceClient;
+use proto::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DeltaDiscoveryResponse};
+use serve::Shutdown;
+use serve::authenticate::{Authenticate, Credentials, Identity, Refusal};
+use serve::http::{Limits, Transport, serve};
+use serve::metrics::{registry, render};
+use tokio::sync::{mpsc, watch};
+use tokio::time::timeout;
+use tonic::transport::Channel;
+use tonic::{Code, Request, Status, Streaming};
+
+use super::{Access, Server};
+use crate::{Metrics, Resource, Resources};
+
+const SOON: Duration = Duration::from_secs(10);
+
+/// Takes the header for the service account in namespace `shop`.
+struct ByName;
+
+#[tonic::async_trait]
+impl Authenticate for ByName {
+    async fn authenticate(&self, credentials: Credentials<'_>) -> Result<Identity, Refusal> {
+        let account = credentials.authorization.ok_or(Refusal::NoCredentials)?;
+        Ok(Identity {
+            spiffe: SpiffeId {
+                trust_domain: "cluster.local".to_owned(),
+                namespace: "shop".to_owned(),
+                service_account: account.to_owned(),
+            },
+        })
+    }
+}
+
+struct Running {
+    client: AggregatedDiscoveryServiceClient<Channel>,
+    resources: watch::Sender<Arc<Resources>>,
+    registry: serve::metrics::Registry,
+    shutdown: Shutdown,
+}
+
+fn resources(content: &'static str) -> Arc<Resources> {
+    let mut resources = Resources::default();
+    resources.insert(CLUSTER, Resource::new("a", content.into()));
+    resources.insert(SECRET, Resource::new("tls", "key".into()));
+    Arc::new(resources)
+}
+
+async fn running(access: Access) -> Running {
+    let (sender, receiver) = watch::channel(resources("1"));
+    let mut registry = registry("pilot");
+    let shutdown = Shutdown::new();
+    let server = Server {
+        access,
+        control_plane: "istiod-1".to_owned(),
+        resources: receiver,
+        metrics: Metrics::register(&mut registry),
+        shutdown: shutdown.clone(),
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+        .await
+        .expect("a port");
+    let address = listener.local_addr().expect("bound");
+    let router = ads::routes(Arc::new(server), 4096).into_axum_router();
+    let limits = Limits {
+        grace: Duration::from_millis(200),
+        ..Limits::default()
+    };
+    tokio::spawn(serve(
+        listener,
+        Transport::Plaintext,
+        router,
+        limits,
+        shutdown.clone(),
+    ));
+    let endpoint = Channel::from_shared(format!("http://{address}")).expect("an address");
+    Running {
+        client: AggregatedDiscoveryServiceClient::new(endpoint.connect_lazy()),
+        resources: sender,
+        registry,
+        shutdown,
+    }
+}
+
+fn first(type_url: &str, names: &[&str]) -> DeltaDiscoveryRequest {
+    DeltaDiscoveryRequest {
+        node: Some(WireNode {
+            id: "sidecar~10.0.0.1~web-1.shop~shop.svc.cluster.local".to_owned(),
+            ..Default::default()
+        }),
+        type_url: type_url.to_owned(),
+        resource_names_subscribe: names.iter().map(|name| (*name).to_owned()).collect(),
+        ..Default::default()
+    }
+}
+
+/// Opens a stream that sends `requests` and then stays open.
+async fn open(
+    running: &mut Running,
+    authorization: Option<&'static str>,
+    requests: Vec<DeltaDiscoveryRequest>,
+) -> Result<
+    (
+        mpsc::Sender<DeltaDiscoveryRequest>,
+        Streaming<DeltaDiscoveryResponse>,
+    ),
+    Status,
+> {
+    let (sender, receiver) = mpsc::channel(16);
+    for request in requests {
+        sender.send(request).await.expect("room");
+    }
+    let requests = stream::unfold(receiver, |mut receiver| async {
+        Some((receiver.recv().await?, receiver))
+    });
+    let mut request = Request::new(requests);
+    if let Some(value) = authorization {
+        let value = value.parse().expect("ASCII");
+        request.metadata_mut().insert("authorization", value);
+    }
+    let response = running.client.delta_aggregated_resources(request).await?;
+    Ok((sender, response.into_inner()))
+}
+
+async fn next(
+    stream: &mut Streaming<DeltaDiscoveryResponse>,
+) -> Result<DeltaDiscoveryResponse, Status> {
+    let message = timeout(SOON, stream.message()).await.expect("in time");
+    message.map(|response| response.expect("not the end"))
+}
+
+#[tokio::test]
+async fn a_recognised_proxy_gets_resources_and_their_changes() {
+    let mut running = running(Access::Authenticated(Arc::new(ByName))).await;
+    let (sender, mut stream) = open(&mut running, Some("web"), vec![first(CLUSTER, &[])])
+        .await
+        .expect("let in");
+    let response = next(&mut stream).await.expect("an answer");
+    assert_eq!(response.resources[0].name, "a");
+    assert_eq!(
+        response.control_plane.expect("named").identifier,
+        "istiod-1"
+    );
+    let ack = DeltaDiscoveryRequest {
+        type_url: CLUSTER.to_owned(),
+        response_nonce: response.nonce,
+        ..Default::default()
+    };
+    sender.send(ack).await.expect("open");
+    running.resources.send_replace(resources("2"));
+    let pushed = next(&mut stream).await.expect("a push");
+    assert_eq!(
+        pushed.resources[0].version,
+        Resource::new("", "2".into()).version
+    );
+    let text = render(&running.registry);
+    assert!(
+        text.contains("pilot_xds{version=\"unknown\"} 1\n"),
+        "{text}"
+    );
+    assert!(
+        text.contains("pilot_xds_pushes{type=\"cds\"} 2\n"),
+        "{text}"
+    );
+    running.shutdown.cancel();
+}
+
+#[tokio::test]
+async fn callers_without_credentials_are_refused_and_not_told_why() {
+    let mut running = running(Access::Authenticated(Arc::new(ByName))).await;
+    let opened = open(&mut running, None, vec![first(CLUSTER, &[])]).await;
+    let status = opened.err().expect("refused");
+    assert_eq!(
+        (status.code(), status.message()),
+        (Code::Unauthenticated, "authentication failure")
+    );
+    running.shutdown.cancel();
+}
+
+#[tokio::test]
+async fn a_proxy_cannot_claim_to_be_another() {
+    let mut running = running(Access::Authenticated(Arc::new(ByName))).await;
+    let mut claims = first(CLUSTER, &[]);
+    claims.node = Some(WireNode {
+        id: "sidecar~10.0.0.1~web-1.bank~bank.svc.cluster.local".to_owned(),
+        ..Default::default()
+    });
+    let (_sender, mut stream) = open(&mut running, Some("web"), vec![claims])
+        .await
+        .expect("the stream opens before the claim is read");
+    let status = next(&mut stream).await.expect_err("refused");
+    assert_eq!(status.code(), Code::PermissionDenied);
+    running.shutdown.cancel();
+}
+
+#[tokio::test]
+async fn a_first_request_without_a_node_is_refused() {
+    let mut running = running(Access::Anonymous).await;
+    let mut nameless = first(CLUSTER, &[]);
+    nameless.node = None;
+    let (_sender, mut stream) = open(&mut running, None, vec![nameless])
+        .await
+        .expect("open");
+    let status = next(&mut stream).await.expect_err("refused");
+    assert_eq!(status.code(), Code::InvalidArgument);
+    running.shutdown.cancel();
+}
+
+#[tokio::test]
+async fn secrets_are_for_recognised_proxies_only() {
+    let mut anonymous = running(Access::Anonymous).await;
+    let asks = vec![first(SECRET, &["tls"])];
+    let (sender, mut stream) = open(&mut anonymous, None, asks.clone())
+        .await
+        .expect("open");
+    let response = next(&mut stream).await.expect("an answer");
+    assert!(response.resources.is_empty());
+    assert_eq!(response.removed_resources, ["tls"]);
+    // Nor with a later change: the next response is about what is asked next.
+    let ack = DeltaDiscoveryRequest {
+        type_url: SECRET.to_owned(),
+        response_nonce: response.nonce,
+        ..Default::default()
+    };
+    sender.send(ack).await.expect("open");
+    let mut changed = (*resources("2")).clone();
+    changed.insert(SECRET, Resource::new("tls", "another key".into()));
+    anonymous.resources.send_replace(Arc::new(changed));
+    sender.send(first(CLUSTER, &[])).await.expect("open");
+    let response = next(&mut stream).await.expect("an answer");
+    assert_eq!(response.type_url, CLUSTER);
+
+    let mut recognised = running(Access::Authenticated(Arc::new(ByName))).await;
+    let (_sender, mut stream) = open(&mut recognised, Some("web"), asks)
+        .await
+        .expect("open");
+    let response = next(&mut stream).await.expect("an answer");
+    assert_eq!(response.resources.len(), 1);
+    anonymous.shutdown.cancel();
+    recognised.shutdown.cancel();
+}
+
+#[tokio::test]
+async fn shutdown_ends_open_streams() {
+    let mut running = running(Access::Anonymous).await;
+    let (_sender, mut stream) = open(&mut running, None, vec![first(CLUSTER, &[])])
+        .await
+        .expect("open");
+    next(&mut stream).await.expect("an answer");
+    running.shutdown.cancel();
+    let status = next(&mut stream).await.expect_err("ended");
+    assert_eq!(status.code(), Code::Unavailable);
+}
+
+#[tokio::test]
+async fn oversized_requests_end_the_stream() {
+    let mut running = running(Access::Anonymous).await;
+    let long = "x".repeat(10_000);
+    let (_sender, mut stream) = open(&mut running, None, vec![first(CLUSTER, &[&long])])
+        .await
+        .expect("open");
+    let ended = timeout(SOON, stream.message()).await.expect("in time");
+    assert!(matches!(ended, Ok(None) | Err(_)), "{ended:?}");
+    running.shutdown.cancel();
+}

@@ -1,0 +1,328 @@
+//! Scripts for the incremental protocol: what goes in, what comes out.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use proto::codec::type_url::{CLUSTER, ENDPOINT, LISTENER, ROUTE, SECRET};
+use proto::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DeltaDiscoveryResponse};
+use proto::google::rpc::Status;
+
+use super::{Event, Output, Session};
+use crate::{Resource, Resources};
+
+type Table = &'static [(&'static str, &'static str, &'static str)];
+
+fn resources(of: Table) -> Arc<Resources> {
+    let mut resources = Resources::default();
+    for (type_url, name, content) in of {
+        resources.insert(type_url, Resource::new(*name, content.as_bytes().into()));
+    }
+    Arc::new(resources)
+}
+
+fn version(content: &'static str) -> String {
+    Resource::new("", content.as_bytes().into()).version
+}
+
+struct Proxy {
+    session: Session,
+}
+
+/// What a response said: type, resources by name, removed names.
+#[derive(Debug, PartialEq)]
+struct Said {
+    type_url: String,
+    resources: Vec<String>,
+    removed: Vec<String>,
+}
+
+fn said(type_url: &str, resources: &[&str], removed: &[&str]) -> Said {
+    Said {
+        type_url: type_url.to_owned(),
+        resources: resources.iter().map(|name| (*name).to_owned()).collect(),
+        removed: removed.iter().map(|name| (*name).to_owned()).collect(),
+    }
+}
+
+impl Proxy {
+    fn new(of: Table) -> Self {
+        Proxy {
+            session: Session::new("", resources(of)),
+        }
+    }
+
+    fn ask(&mut self, request: DeltaDiscoveryRequest) -> Vec<DeltaDiscoveryResponse> {
+        responses(self.session.on(Event::Request(request)))
+    }
+
+    fn subscribe(&mut self, type_url: &str, names: &[&str]) -> Vec<DeltaDiscoveryResponse> {
+        self.ask(DeltaDiscoveryRequest {
+            resource_names_subscribe: names.iter().map(|name| (*name).to_owned()).collect(),
+            ..request(type_url)
+        })
+    }
+
+    fn unsubscribe(&mut self, type_url: &str, names: &[&str]) -> Vec<DeltaDiscoveryResponse> {
+        self.ask(DeltaDiscoveryRequest {
+            resource_names_unsubscribe: names.iter().map(|name| (*name).to_owned()).collect(),
+            ..request(type_url)
+        })
+    }
+
+    fn ack(&mut self, response: &DeltaDiscoveryResponse) -> Vec<DeltaDiscoveryResponse> {
+        self.ask(DeltaDiscoveryRequest {
+            response_nonce: response.nonce.clone(),
+            ..request(&response.type_url)
+        })
+    }
+
+    fn nack(&mut self, response: &DeltaDiscoveryResponse) -> Vec<Output<DeltaDiscoveryResponse>> {
+        self.session.on(Event::Request(DeltaDiscoveryRequest {
+            response_nonce: response.nonce.clone(),
+            error_detail: Some(Status {
+                message: "bad cluster".to_owned(),
+                ..Default::default()
+            }),
+            ..request(&response.type_url)
+        }))
+    }
+
+    fn update(&mut self, of: Table) -> Vec<DeltaDiscoveryResponse> {
+        responses(self.session.on(Event::Resources(resources(of))))
+    }
+}
+
+fn request(type_url: &str) -> DeltaDiscoveryRequest {
+    DeltaDiscoveryRequest {
+        type_url: type_url.to_owned(),
+        ..Default::default()
+    }
+}
+
+fn responses(output: Vec<Output<DeltaDiscoveryResponse>>) -> Vec<DeltaDiscoveryResponse> {
+    let responses = output.into_iter().map(|output| match output {
+        Output::Send(response) => response,
+        other => panic!("expected a response, got {other:?}"),
+    });
+    responses.collect()
+}
+
+fn all_said(responses: &[DeltaDiscoveryResponse]) -> Vec<Said> {
+    let said = responses.iter().map(|response| Said {
+        type_url: response.type_url.clone(),
+        resources: response.resources.iter().map(|r| r.name.clone()).collect(),
+        removed: response.removed_resources.clone(),
+    });
+    said.collect()
+}
+
+const TWO: Table = &[(CLUSTER, "a", "1"), (CLUSTER, "b", "1")];
+
+#[test]
+fn an_empty_configuration_is_an_answer() {
+    let mut proxy = Proxy::new(&[]);
+    for type_url in [CLUSTER, LISTENER] {
+        let answers = proxy.subscribe(type_url, &[]);
+        assert_eq!(all_said(&answers), [said(type_url, &[], &[])]);
+        assert!(!answers[0].nonce.is_empty());
+        assert_eq!(proxy.ack(&answers[0]), []);
+    }
+}
+
+#[test]
+fn clusters_without_names_are_all_clusters() {
+    for names in [&[][..], &["*"]] {
+        let mut proxy = Proxy::new(TWO);
+        let answers = proxy.subscribe(CLUSTER, names);
+        assert_eq!(all_said(&answers), [said(CLUSTER, &["a", "b"], &[])]);
+        assert_eq!(answers[0].resources[0].version, version("1"));
+    }
+}
+
+#[test]
+fn names_get_those_only_and_missing_ones_are_said_to_be() {
+    let mut proxy = Proxy::new(&[(ENDPOINT, "a", "1"), (ENDPOINT, "b", "1")]);
+    let answers = proxy.subscribe(ENDPOINT, &["a", "gone"]);
+    assert_eq!(all_said(&answers), [said(ENDPOINT, &["a"], &["gone"])]);
+    let answers = proxy.subscribe(SECRET, &["kubernetes://tls"]);
+    assert_eq!(
+        all_said(&answers),
+        [said(SECRET, &[], &["kubernetes://tls"])]
+    );
+}
+
+#[test]
+fn routes_without_names_are_none() {
+    let mut proxy = Proxy::new(&[(ROUTE, "80", "1")]);
+    assert_eq!(
+        all_said(&proxy.subscribe(ROUTE, &[])),
+        [said(ROUTE, &[], &[])]
+    );
+}
+
+#[test]
+fn a_proxy_that_comes_back_is_told_the_difference() {
+    let mut proxy = Proxy::new(&[
+        (CLUSTER, "a", "1"),
+        (CLUSTER, "b", "2"),
+        (CLUSTER, "c", "1"),
+    ]);
+    let versions = [
+        ("a", version("1")),
+        ("b", version("1")),
+        ("d", version("1")),
+    ];
+    let answers = proxy.ask(DeltaDiscoveryRequest {
+        initial_resource_versions: BTreeMap::from(
+            versions.map(|(name, version)| (name.to_owned(), version)),
+        ),
+        // Of the earlier stream.
+        response_nonce: "17".to_owned(),
+        ..request(CLUSTER)
+    });
+    assert_eq!(all_said(&answers), [said(CLUSTER, &["b", "c"], &["d"])]);
+}
+
+#[test]
+fn an_update_sends_what_changed_in_the_order_of_make_before_break() {
+    let mut proxy = Proxy::new(&[
+        (CLUSTER, "a", "1"),
+        (CLUSTER, "b", "1"),
+        (LISTENER, "l", "1"),
+    ]);
+    for type_url in [LISTENER, CLUSTER] {
+        let answers = proxy.subscribe(type_url, &[]);
+        proxy.ack(&answers[0]);
+    }
+    let answers = proxy.subscribe(ENDPOINT, &["a"]);
+    proxy.ack(&answers[0]);
+    let pushed = proxy.update(&[
+        (CLUSTER, "b", "2"),
+        (LISTENER, "l", "2"),
+        (ENDPOINT, "a", "1"),
+    ]);
+    assert_eq!(
+        all_said(&pushed),
+        [
+            said(CLUSTER, &["b"], &["a"]),
+            said(ENDPOINT, &["a"], &[]),
+            said(LISTENER, &["l"], &[])
+        ]
+    );
+}
+
+#[test]
+fn an_update_that_changes_nothing_sends_nothing() {
+    let mut proxy = Proxy::new(TWO);
+    let answers = proxy.subscribe(CLUSTER, &[]);
+    proxy.ack(&answers[0]);
+    assert_eq!(proxy.update(TWO), []);
+}
+
+#[test]
+fn updates_wait_for_the_acknowledgement_and_merge() {
+    let mut proxy = Proxy::new(TWO);
+    let first = proxy.subscribe(CLUSTER, &[]);
+    assert_eq!(
+        proxy.update(&[(CLUSTER, "a", "2"), (CLUSTER, "b", "1")]),
+        []
+    );
+    assert_eq!(proxy.update(&[(CLUSTER, "a", "3")]), []);
+    let merged = proxy.ack(&first[0]);
+    assert_eq!(all_said(&merged), [said(CLUSTER, &["a"], &["b"])]);
+    assert_eq!(merged[0].resources[0].version, version("3"));
+    assert_eq!(proxy.ack(&merged[0]), []);
+}
+
+#[test]
+fn a_refusal_is_reported_and_not_repeated() {
+    let mut proxy = Proxy::new(TWO);
+    let first = proxy.subscribe(CLUSTER, &[]);
+    let output = proxy.nack(&first[0]);
+    let [Output::Rejected(rejection)] = &output[..] else {
+        panic!("expected a rejection alone, got {output:?}");
+    };
+    assert_eq!(rejection.message, "bad cluster");
+    assert_eq!(rejection.names, ["a", "b"]);
+    // The same content is not sent again, other content is.
+    assert_eq!(proxy.update(TWO), []);
+    let pushed = proxy.update(&[(CLUSTER, "a", "2"), (CLUSTER, "b", "1")]);
+    assert_eq!(all_said(&pushed), [said(CLUSTER, &["a"], &[])]);
+}
+
+#[test]
+fn a_hundred_refusals_cause_no_response() {
+    let mut proxy = Proxy::new(TWO);
+    let first = proxy.subscribe(CLUSTER, &[]);
+    let sends = (0..100).flat_map(|_| proxy.nack(&first[0]));
+    let sends = sends.filter(|output| matches!(output, Output::Send(_)));
+    assert_eq!(sends.count(), 0);
+}
+
+#[test]
+fn an_unknown_nonce_is_stale_but_its_subscriptions_count() {
+    let mut proxy = Proxy::new(&[(ENDPOINT, "a", "1"), (ENDPOINT, "b", "1")]);
+    proxy.subscribe(ENDPOINT, &["a"]);
+    let output = proxy.session.on(Event::Request(DeltaDiscoveryRequest {
+        response_nonce: "unknown".to_owned(),
+        resource_names_subscribe: vec!["b".to_owned()],
+        ..request(ENDPOINT)
+    }));
+    let [Output::Stale { type_url }, Output::Send(response)] = &output[..] else {
+        panic!("expected a stale nonce and a response, got {output:?}");
+    };
+    assert_eq!(type_url, ENDPOINT);
+    let said_now = all_said(std::slice::from_ref(response));
+    assert_eq!(said_now, [said(ENDPOINT, &["b"], &[])]);
+}
+
+#[test]
+fn acknowledging_a_later_response_covers_earlier_ones() {
+    let mut proxy = Proxy::new(&[(ENDPOINT, "a", "1"), (ENDPOINT, "b", "1")]);
+    proxy.subscribe(ENDPOINT, &["a"]);
+    let second = proxy.subscribe(ENDPOINT, &["b"]);
+    proxy.ack(&second[0]);
+    let pushed = proxy.update(&[(ENDPOINT, "a", "2"), (ENDPOINT, "b", "1")]);
+    assert_eq!(all_said(&pushed), [said(ENDPOINT, &["a"], &[])]);
+}
+
+#[test]
+fn asking_again_for_a_name_sends_it_again() {
+    let mut proxy = Proxy::new(&[(ENDPOINT, "a", "1")]);
+    let first = proxy.subscribe(ENDPOINT, &["a"]);
+    proxy.ack(&first[0]);
+    let again = proxy.subscribe(ENDPOINT, &["a"]);
+    assert_eq!(all_said(&again), [said(ENDPOINT, &["a"], &[])]);
+}
+
+#[test]
+fn what_is_unsubscribed_is_not_sent() {
+    let mut proxy = Proxy::new(&[(ENDPOINT, "a", "1"), (ENDPOINT, "b", "1")]);
+    let first = proxy.subscribe(ENDPOINT, &["a", "b"]);
+    proxy.ack(&first[0]);
+    assert_eq!(proxy.unsubscribe(ENDPOINT, &["a"]), []);
+    let pushed = proxy.update(&[(ENDPOINT, "a", "2"), (ENDPOINT, "b", "2")]);
+    assert_eq!(all_said(&pushed), [said(ENDPOINT, &["b"], &[])]);
+}
+
+#[test]
+fn a_name_that_the_wildcard_still_covers_is_stated_when_it_is_unsubscribed() {
+    let mut proxy = Proxy::new(TWO);
+    let first = proxy.subscribe(CLUSTER, &["*", "a", "gone"]);
+    proxy.ack(&first[0]);
+    let stated = proxy.unsubscribe(CLUSTER, &["a", "gone"]);
+    assert_eq!(all_said(&stated), [said(CLUSTER, &["a"], &["gone"])]);
+}
+
+#[test]
+fn leaving_and_joining_the_wildcard() {
+    let mut proxy = Proxy::new(TWO);
+    let first = proxy.subscribe(CLUSTER, &["*", "a"]);
+    proxy.ack(&first[0]);
+    assert_eq!(proxy.unsubscribe(CLUSTER, &["*"]), []);
+    let pushed = proxy.update(&[(CLUSTER, "a", "2"), (CLUSTER, "b", "2")]);
+    assert_eq!(all_said(&pushed), [said(CLUSTER, &["a"], &[])]);
+    proxy.ack(&pushed[0]);
+    let joined = proxy.subscribe(CLUSTER, &["*"]);
+    assert_eq!(all_said(&joined), [said(CLUSTER, &["b"], &[])]);
+}

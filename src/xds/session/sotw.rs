@@ -1,0 +1,168 @@
+//! State-of-the-world xDS: a response carries everything of its type that is followed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use proto::codec::any;
+use proto::envoy::service::discovery::v3::{DiscoveryRequest, DiscoveryResponse};
+
+use super::{
+    Event, Nonces, Output, Rejection, asks_for_all_without_names, control_plane, message,
+    push_order,
+};
+use crate::resources::version_of;
+use crate::{Resource, Resources};
+
+/// Subscribes to everything, explicitly.
+const ALL: &str = "*";
+
+/// One state-of-the-world stream.
+#[derive(Debug)]
+pub struct Session {
+    control_plane: String,
+    resources: Arc<Resources>,
+    nonces: Nonces,
+    watches: BTreeMap<String, Watch>,
+}
+
+/// What one stream holds of one type.
+#[derive(Debug)]
+struct Watch {
+    follows: Follows,
+    /// Version and nonce of the last response; none after everything was unsubscribed.
+    last: Option<(String, String)>,
+    acknowledged: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Follows {
+    All,
+    Names(BTreeSet<String>),
+}
+
+impl Session {
+    /// A stream of a proxy that is to have `resources`. `control_plane` names this process to the proxy.
+    pub fn new(control_plane: impl Into<String>, resources: Arc<Resources>) -> Self {
+        Session {
+            control_plane: control_plane.into(),
+            resources,
+            nonces: Nonces::default(),
+            watches: BTreeMap::new(),
+        }
+    }
+
+    /// Takes in an event and says what to send because of it.
+    pub fn on(&mut self, event: Event<DiscoveryRequest>) -> Vec<Output<DiscoveryResponse>> {
+        match event {
+            Event::Request(request) => self.request(request),
+            Event::Resources(resources) => {
+                self.resources = resources;
+                let types = push_order(self.watches.keys());
+                let pushed = types.iter().filter_map(|type_url| self.push(type_url));
+                pushed.map(Output::Send).collect()
+            }
+        }
+    }
+
+    fn request(&mut self, request: DiscoveryRequest) -> Vec<Output<DiscoveryResponse>> {
+        let type_url = request.type_url.clone();
+        let wanted = follows(&request);
+        let Some(watch) = self.watches.get_mut(&type_url) else {
+            // The first request of the type; a nonce in it is of an earlier stream.
+            self.watches.insert(
+                type_url.clone(),
+                Watch {
+                    follows: wanted,
+                    last: None,
+                    acknowledged: true,
+                },
+            );
+            return vec![Output::Send(self.respond(&type_url))];
+        };
+        let nonce = &request.response_nonce;
+        if watch.last.as_ref().is_some_and(|(_, sent)| sent != nonce) {
+            return vec![Output::Stale { type_url }];
+        }
+        watch.acknowledged = true;
+        let mut output = Vec::new();
+        if let Some(error) = &request.error_detail {
+            let resources = watch.followed(&self.resources, &type_url);
+            output.push(Output::Rejected(Rejection {
+                type_url: type_url.clone(),
+                nonce: nonce.clone(),
+                message: message(error),
+                names: resources.map(|resource| resource.name.clone()).collect(),
+            }));
+        }
+        let changed = watch.follows != wanted;
+        watch.follows = wanted;
+        if changed && watch.follows == Follows::Names(BTreeSet::new()) {
+            // Unsubscribed: nothing is sent until it asks again, whatever nonce it then names.
+            watch.last = None;
+        } else if changed {
+            output.push(Output::Send(self.respond(&type_url)));
+        } else {
+            output.extend(self.push(&type_url).map(Output::Send));
+        }
+        output
+    }
+
+    /// The state of a type, unless it still waits for an acknowledgement or is what was sent last.
+    fn push(&mut self, type_url: &str) -> Option<DiscoveryResponse> {
+        let watch = self.watches.get(type_url)?;
+        let (sent, _) = watch.last.as_ref()?;
+        let version = version_of(watch.followed(&self.resources, type_url));
+        (watch.acknowledged && *sent != version).then(|| self.respond(type_url))
+    }
+
+    fn respond(&mut self, type_url: &str) -> DiscoveryResponse {
+        let nonce = self.nonces.next();
+        let watch = self
+            .watches
+            .get_mut(type_url)
+            .expect("responses are made for watched types only");
+        let version = version_of(watch.followed(&self.resources, type_url));
+        let resources = watch.followed(&self.resources, type_url);
+        let resources = resources.map(|resource| any(type_url, resource.bytes.clone()));
+        let response = DiscoveryResponse {
+            version_info: version.clone(),
+            resources: resources.collect(),
+            type_url: type_url.to_owned(),
+            nonce: nonce.clone(),
+            control_plane: control_plane(&self.control_plane),
+            ..Default::default()
+        };
+        watch.last = Some((version, nonce));
+        watch.acknowledged = false;
+        response
+    }
+}
+
+impl Watch {
+    fn followed<'a>(
+        &'a self,
+        resources: &'a Resources,
+        type_url: &'a str,
+    ) -> impl Iterator<Item = &'a Arc<Resource>> {
+        let follows = move |name: &String| match &self.follows {
+            Follows::All => true,
+            Follows::Names(names) => names.contains(name),
+        };
+        let of_type = resources.of_type(type_url);
+        of_type.filter(move |resource| follows(&resource.name))
+    }
+}
+
+fn follows(request: &DiscoveryRequest) -> Follows {
+    let names: BTreeSet<String> = request.resource_names.iter().cloned().collect();
+    let all =
+        names.contains(ALL) || (names.is_empty() && asks_for_all_without_names(&request.type_url));
+    if all {
+        Follows::All
+    } else {
+        Follows::Names(names)
+    }
+}
+
+#[cfg(test)]
+mod tests;
