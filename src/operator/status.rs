@@ -1,0 +1,335 @@
+//! What an IstioOperator's status says after a pass. Pure; times are added when it is written.
+//!
+//! The overall string follows what health checks read from it: RECONCILING while work goes on,
+//! HEALTHY, or ERROR; never NONE (shown as unknown) and never ACTION_REQUIRED (shown as eternal
+//! progress). Conditions Ready, Reconciling and Stalled have the meanings of kstatus.
+
+use base::condition::{self, Status as Truth, reason};
+use base::{Condition, Problem};
+use install::Component;
+
+use crate::outcome::{Outcome, Progress, State};
+
+/// A status, decided.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Status {
+    /// `status.status`.
+    pub overall: Health,
+    /// `status.message`: the reason for the overall state, in one line.
+    pub message: String,
+    /// `status.componentStatus`; absent when nothing new is known about components.
+    pub components: Option<Vec<ComponentStatus>>,
+    /// All conditions, except those of components where nothing new is known about them.
+    pub conditions: Vec<Condition>,
+}
+
+/// One entry of `status.componentStatus`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ComponentStatus {
+    /// Its key.
+    pub component: Component,
+    /// Its `status`.
+    pub health: Health,
+    /// Its `error`; empty unless `health` is [`Health::Error`].
+    pub error: String,
+}
+
+/// The strings of upstream's InstallStatus that are in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Health {
+    /// `HEALTHY`
+    Healthy,
+    /// `RECONCILING`
+    Reconciling,
+    /// `ERROR`
+    Error,
+}
+
+impl Health {
+    /// As it stands in the resource.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Health::Healthy => "HEALTHY",
+            Health::Reconciling => "RECONCILING",
+            Health::Error => "ERROR",
+        }
+    }
+}
+
+/// Decides the status after `outcome`; none when there is nothing to tell.
+pub fn conditions(outcome: &Outcome) -> Option<Status> {
+    match outcome {
+        Outcome::Silent => None,
+        Outcome::Invalid(problems) => Some(invalid(problems)),
+        Outcome::Blocked(error) => Some(blocked(error)),
+        Outcome::Deleting(left) => Some(deleting(left)),
+        Outcome::Converged(progress) => Some(converged(progress)),
+    }
+}
+
+fn invalid(problems: &[Problem]) -> Status {
+    let message = sentences(problems.iter().map(about));
+    let false_ = |type_| Condition::new(type_, Truth::False, reason::INVALID_SPEC, &message);
+    Status {
+        overall: Health::Error,
+        message: message.clone(),
+        components: None,
+        conditions: vec![
+            false_(condition::READY),
+            Condition::new(
+                condition::RECONCILING,
+                Truth::False,
+                reason::INVALID_SPEC,
+                "nothing is done until the specification is corrected",
+            ),
+            Condition::new(
+                condition::STALLED,
+                Truth::True,
+                reason::INVALID_SPEC,
+                &message,
+            ),
+            false_(condition::SPEC_VALID),
+        ],
+    }
+}
+
+fn blocked(error: &str) -> Status {
+    Status {
+        overall: Health::Error,
+        message: error.to_owned(),
+        components: None,
+        conditions: vec![
+            Condition::new(condition::READY, Truth::False, reason::APPLY_FAILED, error),
+            Condition::new(
+                condition::RECONCILING,
+                Truth::True,
+                reason::COMPONENT_FAILED,
+                "retrying",
+            ),
+            Condition::new(condition::STALLED, Truth::False, reason::PROGRESSING, ""),
+        ],
+    }
+}
+
+fn deleting(left: &[String]) -> Status {
+    let message = format!("deleting: {}", sentences(left.iter().cloned()));
+    Status {
+        overall: Health::Reconciling,
+        message: message.clone(),
+        components: None,
+        conditions: vec![
+            Condition::new(condition::READY, Truth::False, reason::DELETING, &message),
+            Condition::new(
+                condition::RECONCILING,
+                Truth::True,
+                reason::DELETING,
+                &message,
+            ),
+            Condition::new(condition::STALLED, Truth::False, reason::DELETING, ""),
+        ],
+    }
+}
+
+fn converged(progress: &Progress) -> Status {
+    let told: Vec<Told> = progress
+        .components
+        .iter()
+        .filter(|(_, state)| *state != State::Disabled)
+        .map(|(component, state)| told(*component, state, progress))
+        .collect();
+    let overall = told
+        .iter()
+        .map(|told| told.health)
+        .max()
+        .unwrap_or(Health::Healthy);
+    let unserved = told
+        .iter()
+        .find(|told| told.reason == reason::CONTROL_PLANE_DISABLED);
+    let worst = told.iter().find(|told| told.health == overall);
+    let message = match (overall, worst) {
+        (Health::Healthy, None) => "no component is enabled".to_owned(),
+        (Health::Healthy, _) => "all enabled components are available".to_owned(),
+        (_, Some(worst)) => format!("{}: {}", worst.component.as_str(), worst.message),
+        (_, None) => String::new(),
+    };
+    let ready = match overall {
+        Health::Healthy => (Truth::True, reason::ALL_COMPONENTS_HEALTHY),
+        Health::Reconciling => (Truth::False, reason::PROGRESSING),
+        Health::Error => match unserved {
+            Some(_) => (Truth::False, reason::CONTROL_PLANE_DISABLED),
+            None => (Truth::False, reason::COMPONENT_FAILED),
+        },
+    };
+    // What failed is retried, so work goes on; without a control plane only a change helps.
+    let reconciling = match overall {
+        Health::Healthy => (Truth::False, reason::DONE),
+        Health::Reconciling => (Truth::True, reason::PROGRESSING),
+        Health::Error => match unserved {
+            Some(_) => (Truth::False, reason::CONTROL_PLANE_DISABLED),
+            None => (Truth::True, reason::COMPONENT_FAILED),
+        },
+    };
+    let stalled = match unserved {
+        Some(told) => (
+            Truth::True,
+            reason::CONTROL_PLANE_DISABLED,
+            told.message.as_str(),
+        ),
+        None if overall == Health::Healthy => (Truth::False, reason::DONE, ""),
+        None => (Truth::False, reason::PROGRESSING, ""),
+    };
+    let (unsupported, remarks): (Vec<&Problem>, Vec<&Problem>) = progress
+        .warnings
+        .iter()
+        .partition(|problem| problem.reason == condition::UNSUPPORTED);
+    let mut conditions = vec![
+        Condition::new(condition::READY, ready.0, ready.1, &message),
+        Condition::new(
+            condition::RECONCILING,
+            reconciling.0,
+            reconciling.1,
+            &message,
+        ),
+        Condition::new(condition::STALLED, stalled.0, stalled.1, stalled.2),
+        Condition::new(
+            condition::SPEC_VALID,
+            Truth::True,
+            reason::VALID,
+            sentences(remarks.into_iter().map(about)),
+        ),
+    ];
+    if !unsupported.is_empty() {
+        conditions.push(Condition::new(
+            condition::UNSUPPORTED,
+            Truth::True,
+            condition::UNSUPPORTED,
+            sentences(unsupported.into_iter().map(about)),
+        ));
+    }
+    conditions.extend(told.iter().map(Told::condition));
+    Status {
+        overall,
+        message,
+        components: Some(told.into_iter().map(Told::component_status).collect()),
+        conditions,
+    }
+}
+
+/// What is told about one component.
+struct Told {
+    component: Component,
+    health: Health,
+    reason: &'static str,
+    message: String,
+}
+
+impl Told {
+    fn condition(&self) -> Condition {
+        let truth = match self.health {
+            Health::Healthy => Truth::True,
+            Health::Reconciling | Health::Error => Truth::False,
+        };
+        Condition::new(
+            self.component.condition_type(),
+            truth,
+            self.reason,
+            &self.message,
+        )
+    }
+
+    fn component_status(self) -> ComponentStatus {
+        ComponentStatus {
+            component: self.component,
+            health: self.health,
+            error: match self.health {
+                Health::Error => self.message,
+                Health::Healthy | Health::Reconciling => String::new(),
+            },
+        }
+    }
+}
+
+fn told(component: Component, state: &State, progress: &Progress) -> Told {
+    let waiting = |what: &[String]| format!("waiting for {}", sentences(what.iter().cloned()));
+    let (health, reason, message) = match state {
+        State::Failed(error) => (Health::Error, reason::APPLY_FAILED, error.clone()),
+        _ if gateways(component) && !progress.unserved_gateways.is_empty() => (
+            Health::Error,
+            reason::CONTROL_PLANE_DISABLED,
+            format!(
+                "no control plane serves {}: components.pilot is disabled and no remote one is \
+                 named; enable components.pilot or set values.global.remotePilotAddress",
+                progress.unserved_gateways.join(", ")
+            ),
+        ),
+        State::Available | State::Disabled => (
+            Health::Healthy,
+            reason::AVAILABLE,
+            "applied and available".to_owned(),
+        ),
+        State::Pending => (
+            Health::Reconciling,
+            reason::PROGRESSING,
+            "about to be applied".to_owned(),
+        ),
+        State::Blocked(by) => (
+            Health::Reconciling,
+            reason::WAITING_FOR_DEPENDENCY,
+            format!("waiting for {} to be available", by.as_str()),
+        ),
+        State::Settling(what) => (
+            Health::Reconciling,
+            reason::WAITING_FOR_WORKLOADS,
+            waiting(what),
+        ),
+        State::Lost(what) => (
+            Health::Error,
+            reason::WAITING_FOR_WORKLOADS,
+            format!("no longer available, {}", waiting(what)),
+        ),
+        State::NotInTime(timeout, what) => (
+            Health::Error,
+            reason::NOT_READY_IN_TIME,
+            format!(
+                "not available after {} s, still {}",
+                timeout.as_secs(),
+                waiting(what)
+            ),
+        ),
+    };
+    Told {
+        component,
+        health,
+        reason,
+        message,
+    }
+}
+
+fn gateways(component: Component) -> bool {
+    matches!(
+        component,
+        Component::IngressGateways | Component::EgressGateways
+    )
+}
+
+/// A Problem without its subject, which is the resource that the status belongs to.
+fn about(problem: &Problem) -> String {
+    format!("{} {}", problem.field, problem.message)
+        .trim_start()
+        .to_owned()
+}
+
+/// Joined, and cut where a status would become unreadable.
+fn sentences(all: impl Iterator<Item = String>) -> String {
+    const SHOWN: usize = 8;
+    let mut all: Vec<String> = all.collect();
+    let more = all.len().saturating_sub(SHOWN);
+    all.truncate(SHOWN);
+    if more > 0 {
+        all.push(format!("and {more} more"));
+    }
+    all.join("; ")
+}
+
+#[cfg(test)]
+mod tests;
