@@ -1,0 +1,33 @@
+#!/bin/bash
+# Every test: format, lints, unit and golden tests, then the end-to-end cases on a cluster of their own, which
+# ends with them. CORPORA, if set, goes through to the tests.
+set -euo pipefail
+unset KUBECONFIG
+. "$(dirname "$0")/settings.sh"
+. "$HERE/phase.sh"
+cd "$ROOT"
+
+# The runner's summary stays the last thing shown.
+leave() {
+  trap '' INT TERM
+  end_progress
+  "$HERE/stop.sh" > "$PHASES/stop-$NAME" 2>&1 || say "the cluster $NAME did not stop, see $PHASES/stop-$NAME"
+}
+
+part() { printf '%6s  %s\n' "$(clock)" "$*"; "$@"; }
+
+"$HERE/check.sh" cluster
+trap leave EXIT
+trap 'exit 130' INT TERM HUP
+[ -d "$SEED" ] || NICE=10 aside "$HERE/seed.sh"
+
+part cargo fmt --all --check
+part cargo clippy --workspace --all-targets -- -D warnings
+part cargo test
+phase "build Ferrosail" "$(expect_rust)" cargo build --release
+phase "build the programs of the cluster" "$(expect_programs)" "$HERE/seed.sh"
+phase "start the cluster $NAME" "6 s" "$HERE/start.sh"
+phase "assemble the images" "2 s" "$HERE/images.sh"
+phase "load the images" "2 s" "$HERE/load.sh" "$IMAGES"/pilot.tar "$IMAGES"/proxyv2.tar
+export FERROSAIL_KUBECONFIG=$STATE/kubeconfig/admin.conf FERROSAIL_NODE=$STATE
+part cargo test -p e2e

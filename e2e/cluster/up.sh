@@ -1,0 +1,126 @@
+#!/bin/bash
+# From a checkout to a mesh that is HEALTHY, on a cluster of our own, or on the one that CLUSTER (a kubeconfig)
+# and HUB (a registry) name. A run that does not get to its end stops the cluster that it started.
+set -euo pipefail
+unset KUBECONFIG
+. "$(dirname "$0")/settings.sh"
+. "$HERE/phase.sh"
+. "$HERE/existing.sh"
+
+cd "$ROOT"
+sample=config/samples/istiooperator.yaml
+crd=crds/istiooperators.install.istio.io.yaml
+deploy=config/deploy/operator.yaml
+hub=${HUB:-$HUB_LOCAL}
+started=
+
+leave() {
+  local status=$?
+  trap '' INT TERM
+  end_progress
+  [ "$status" = 0 ] || [ -z "$started" ] || "$HERE/stop.sh"
+}
+
+first_result() {
+  echo
+  echo "What $sample will create:"
+  target/release/ferrosail manifest generate -f "$sample" | kinds_and_names
+  echo
+}
+
+# One line per kind with the names of its objects, from a stream of YAML documents.
+kinds_and_names() {
+  awk '
+    /^---/ { section = "" }
+    /^[A-Za-z]/ { section = $1 }
+    /^kind:/ { kind = $2; if (!(kind in names)) order[++count] = kind }
+    section == "metadata:" && /^  name:/ { names[kind] = names[kind] " " $2; number[kind]++ }
+    END { for (i = 1; i <= count; i++) { k = order[i]; printf "  %3d %-32s%s\n", number[k], k, (number[k] > 6 ? "" : names[k]) } }
+  ' | tr -d '"'
+}
+
+start_or_keep() {
+  node_pid > /dev/null || started=yes
+  "$HERE/start.sh"
+}
+
+# Pods do not notice that an image of the same name became another.
+load_images() {
+  local changed
+  changed=$("$HERE/load.sh" "$IMAGES"/pilot.tar "$IMAGES"/proxyv2.tar) || return
+  echo "changed: ${changed:-none}"
+  [ -n "$changed" ] || return 0
+  local namespace
+  for namespace in istio-operator istio-system; do
+    [ -z "$(kubectl get deployments --namespace "$namespace" --output name)" ] ||
+      kubectl rollout restart deployment --namespace "$namespace" || return
+  done
+}
+
+# These run as phases, whose status is looked at: there bash does not stop at the first failure by itself.
+install_operator() {
+  kubectl apply --server-side --force-conflicts -f "$crd" &&
+    kubectl wait --for=condition=Established --timeout=30s -f "$crd" &&
+    sed "s#$HUB_LOCAL#$hub#g" "$deploy" | kubectl apply --server-side --force-conflicts -f - &&
+    kubectl rollout status deployment/istio-operator --namespace istio-operator --timeout=120s
+}
+
+install_sample() {
+  kubectl get namespace istio-system > /dev/null 2>&1 || kubectl create namespace istio-system || return
+  kubectl apply --server-side --force-conflicts -f "$sample"
+}
+
+wait_until_ready() {
+  kubectl wait --for=condition=Ready iop/istiocontrolplane --namespace istio-system --timeout=180s && return
+  echo
+  kubectl get iop istiocontrolplane --namespace istio-system --output 'jsonpath={.status}'
+  echo
+  kubectl get pods --all-namespaces
+  kubectl logs --namespace istio-operator deployment/istio-operator --tail=20
+  return 1
+}
+
+what_next() {
+  local use="kubectl --kubeconfig ${CLUSTER:-}"
+  echo
+  kubectl get iop,deployments,hpa,pdb,services --namespace istio-system
+  echo
+  if [ -z "${CLUSTER:-}" ]; then
+    use=kubectl
+    echo "This kubectl means the cluster $NAME and no other:"
+    echo "    export PATH=$STATE/bin:\$PATH"
+    echo "For other clients:"
+    echo "    export KUBECONFIG=$STATE/kubeconfig/admin.conf"
+    echo
+  fi
+  echo "To try next:"
+  echo "    $use get iop -n istio-system istiocontrolplane -o yaml     status and conditions per component"
+  echo "    $use delete hpa istio-ingressgateway -n istio-system       comes back by itself"
+  echo "    $use edit iop -n istio-system istiocontrolplane            change the mesh"
+  [ -n "${CLUSTER:-}" ] || echo "    make down                                                     ends the cluster and all that is in it"
+}
+
+trap leave EXIT
+trap 'exit 130' INT TERM HUP
+
+for file in "$sample" "$crd" "$deploy"; do [ -f "$file" ] || fail "$file is missing"; done
+if [ -n "${CLUSTER:-}" ]; then
+  "$HERE/check.sh" existing
+  ask_for_existing
+else
+  "$HERE/check.sh" cluster
+  # Downloads and Go's compiler fill what Rust leaves of the processors.
+  [ -d "$SEED" ] || NICE=10 aside "$HERE/seed.sh"
+fi
+phase "build Ferrosail" "$(expect_rust)" cargo build --release
+first_result
+if [ -z "${CLUSTER:-}" ]; then
+  phase "build the programs of the cluster" "$(expect_programs)" "$HERE/seed.sh"
+  phase "start the cluster $NAME" "6 s" start_or_keep
+  phase "assemble the images" "2 s" "$HERE/images.sh"
+  phase "load the images" "2 s" load_images
+fi
+phase "install the operator" "5 s" install_operator
+phase "apply $sample" "1 s" install_sample
+phase "wait until the mesh is ready" "20 s" wait_until_ready
+what_next
