@@ -4,6 +4,8 @@ PHASES=$CACHE/logs/$NAME-phases
 mkdir -p "$PHASES"
 background=()
 ticker=
+# The terminal, also for a trap that runs while a phase's output goes into its file.
+exec 3>&1
 
 clock() { printf '%d:%02d' $((SECONDS / 60)) $((SECONDS % 60)); }
 
@@ -26,16 +28,16 @@ phase() {
 
 # aside COMMAND...: runs it beside the phases, in a process group of its own that ends with this script at latest.
 aside() {
-  setsid "$@" > "$PHASES/aside-${1##*/}" 2>&1 < /dev/null &
+  setsid "$@" > "$PHASES/aside-${1##*/}" 2>&1 < /dev/null 3>&- &
   background+=($!)
 }
 
 end_ticker() {
   [ -n "$ticker" ] || return 0
-  kill "$ticker"
+  kill "$ticker" 2> /dev/null || true
   wait "$ticker" 2> /dev/null || true
   ticker=
-  printf '\r\e[K'
+  printf '\r\e[K' >&3
 }
 
 # end_progress: for the caller's EXIT trap.

@@ -48,6 +48,8 @@ if pid=$(node_pid) && ready "$pid"; then
 fi
 free_addresses
 resumable && keep=keep || keep=
+# What a killed node left must go first, its pods' cgroups above all: a kubelet asks containerd for 3 s about
+# each one that it finds, before it starts any pod.
 LOCKED=yes "$HERE/stop.sh" $keep > /dev/null 9>&-
 mkdir -p "$STATE/log"
 "$HERE/pki.sh"
@@ -59,7 +61,7 @@ trap 'exit 130' INT TERM HUP
 
 # The outer process waits for process 1 of the node; --kill-child ends the one with the other.
 NAME=$NAME N=$N setsid unshare --mount --net --pid --uts --ipc --fork --kill-child --mount-proc \
-  "$HERE/node.sh" > "$STATE/log/node" 2>&1 < /dev/null 9>&- &
+  "$HERE/node.sh" > "$STATE/log/node" 2>&1 < /dev/null 3>&- 9>&- &
 outer=$!
 until pid=$(cat "/proc/$outer/task/$outer/children") && [ -n "$pid" ]; do sleep 0.01; done
 pid=${pid%% *}

@@ -9,6 +9,7 @@ cd "$ROOT"
 
 # The runner's summary stays the last thing shown.
 leave() {
+  set +e
   trap '' INT TERM
   end_progress
   "$HERE/stop.sh" > "$PHASES/stop-$NAME" 2>&1 || say "the cluster $NAME did not stop, see $PHASES/stop-$NAME"

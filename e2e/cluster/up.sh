@@ -16,9 +16,10 @@ started=
 
 leave() {
   local status=$?
+  set +e
   trap '' INT TERM
   end_progress
-  [ "$status" = 0 ] || [ -z "$started" ] || "$HERE/stop.sh"
+  [ "$status" = 0 ] || [ -z "$started" ] || "$HERE/stop.sh" >&3 2>&3
 }
 
 first_result() {
@@ -50,10 +51,12 @@ load_images() {
   changed=$("$HERE/load.sh" "$IMAGES"/pilot.tar "$IMAGES"/proxyv2.tar) || return
   echo "changed: ${changed:-none}"
   [ -n "$changed" ] || return 0
-  local namespace
+  local namespace deployment
   for namespace in istio-operator istio-system; do
-    [ -z "$(kubectl get deployments --namespace "$namespace" --output name)" ] ||
-      kubectl rollout restart deployment --namespace "$namespace" || return
+    for deployment in $(kubectl get deployments --namespace "$namespace" --output name); do
+      kubectl rollout restart "$deployment" --namespace "$namespace" &&
+        kubectl rollout status "$deployment" --namespace "$namespace" --timeout=120s || return
+    done
   done
 }
 
