@@ -34,8 +34,8 @@ build() {
   cd "$HERE/hyper"
   export CGO_ENABLED=0 GOTOOLCHAIN=local GOFLAGS=-buildvcs=false GOWORK=off
   go mod download
-  nice -n "${NICE:-5}" go build -trimpath -ldflags "-s -w ${stamp//$'\n'/ }" -o "$1/hyper" .
-  nice -n "${NICE:-5}" go build -trimpath -ldflags "-s -w" -o "$1/pause" ./pause
+  go build -trimpath -ldflags "-s -w ${stamp//$'\n'/ }" -o "$1/hyper" .
+  go build -trimpath -ldflags "-s -w" -o "$1/pause" ./pause
   ln -s hyper "$1/kubectl"
 }
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Every test: format, lints, unit and golden tests, then the end-to-end cases on a cluster of their own, which
+# Every test: format, lints, then unit, golden and end-to-end tests, the latter on a cluster of their own, which
 # ends with them. CORPORA, if set, goes through to the tests.
 set -euo pipefail
 unset KUBECONFIG
@@ -20,15 +20,16 @@ part() { printf '%6s  %s\n' "$(clock)" "$*"; "$@"; }
 "$HERE/check.sh" cluster
 trap leave EXIT
 trap 'exit 130' INT TERM HUP
-[ -d "$SEED" ] || NICE=10 aside "$HERE/seed.sh"
+[ -d "$SEED" ] || aside "$HERE/seed.sh"
 
 part cargo fmt --all --check
 part cargo clippy --workspace --all-targets -- -D warnings
-part cargo test
-phase "build Ferrosail" "$(expect_rust)" cargo build --release
+phase "build Ferrosail" "$(expect_rust pilot-agent 4 min)" cargo build --release
 phase "build the programs of the cluster" "$(expect_programs)" "$HERE/seed.sh"
 phase "start the cluster $NAME" "6 s" "$HERE/start.sh"
 phase "assemble the images" "2 s" "$HERE/images.sh"
 phase "load the images" "2 s" "$HERE/load.sh" "$IMAGES"/pilot.tar "$IMAGES"/proxyv2.tar
+# One command for all tests, so that dependencies are compiled once: a selection of packages has features of its own.
 export FERROSAIL_KUBECONFIG=$STATE/kubeconfig/admin.conf FERROSAIL_NODE=$STATE
-part cargo test -p e2e
+export ENVOY=$ENVOY_BINARY PILOT_AGENT=$ROOT/target/release/pilot-agent
+part cargo test --workspace

@@ -25,7 +25,7 @@ leave() {
 first_result() {
   echo
   echo "What $sample will create:"
-  target/release/ferrosail manifest generate -f "$sample" | kinds_and_names
+  target/release/istioctl manifest generate -f "$sample" | kinds_and_names
   echo
 }
 
@@ -113,10 +113,11 @@ if [ -n "${CLUSTER:-}" ]; then
 else
   "$HERE/check.sh" cluster
   # Downloads and Go's compiler fill what Rust leaves of the processors.
-  [ -d "$SEED" ] || NICE=10 aside "$HERE/seed.sh"
+  [ -d "$SEED" ] || aside "$HERE/seed.sh"
 fi
-phase "build Ferrosail" "$(expect_rust)" cargo build --release
+phase "build the command line" "$(expect_rust istioctl 1 min)" cargo build --release -p cli
 first_result
+phase "build Ferrosail" "$(expect_rust pilot-agent 4 min)" cargo build --release
 if [ -z "${CLUSTER:-}" ]; then
   phase "build the programs of the cluster" "$(expect_programs)" "$HERE/seed.sh"
   phase "start the cluster $NAME" "6 s" start_or_keep

@@ -2,6 +2,7 @@
 //! be written is logged and forgotten; status carries everything that matters.
 
 use base::ObjectRef;
+use install::Component;
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Resource;
 use kube::api::DynamicObject;
@@ -13,8 +14,8 @@ use crate::watch::operator_resource;
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum News {
-    /// Objects of a component were created or changed because the specification says so.
-    Applied,
+    /// Objects of this component were created or changed because the specification says so.
+    Applied(Component),
     /// A deleted object was created again.
     Restored,
     /// An edited object was brought back.
@@ -32,7 +33,7 @@ pub enum News {
 impl News {
     fn reason(self) -> &'static str {
         match self {
-            News::Applied => "Applied",
+            News::Applied(_) => "Applied",
             News::Restored => "Restored",
             News::Repaired => "Repaired",
             News::Pruned => "Pruned",
@@ -42,9 +43,18 @@ impl News {
         }
     }
 
+    /// Events that agree in reason, action and objects are counted as one, so what has to stay
+    /// apart differs here.
+    fn action(self) -> String {
+        match self {
+            News::Applied(component) => format!("Apply{}", component.as_str()),
+            _ => "Reconcile".to_owned(),
+        }
+    }
+
     fn weight(self) -> EventType {
         match self {
-            News::Applied | News::Pruned | News::Deleted => EventType::Normal,
+            News::Applied(_) | News::Pruned | News::Deleted => EventType::Normal,
             News::Restored | News::Repaired | News::LeftBehind | News::InvalidSpec => {
                 EventType::Warning
             }
@@ -65,7 +75,7 @@ pub async fn announce(
         type_: news.weight(),
         reason: news.reason().to_owned(),
         note: Some(shortened(note)),
-        action: "Reconcile".to_owned(),
+        action: news.action(),
         secondary: object.map(|object| ObjectReference {
             api_version: Some(object.api_version.clone()),
             kind: Some(object.kind.clone()),

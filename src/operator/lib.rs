@@ -13,6 +13,7 @@ mod outcome;
 #[cfg(test)]
 mod permissions;
 mod reconcile;
+mod repair;
 mod report;
 mod status;
 mod watch;

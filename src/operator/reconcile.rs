@@ -10,21 +10,19 @@ use std::time::{Duration, Instant};
 
 use api::istio_operator::IstioOperator;
 use base::{Problem, labels};
-use install::{Component, ComponentManifest, Install, Manifest, Object, Owner, Planned};
+use install::{Component, ComponentManifest, Install, Manifest, Owner, Planned};
 use kube::ResourceExt;
 use kube::api::DynamicObject;
 use kube::runtime::controller::Action;
-use rollout::apply::apply;
-use rollout::{Live, Readiness, blame, prune, ready};
+use rollout::{Readiness, blame, ready};
 
 use crate::announce::{News, announce};
 use crate::ca_plan::CaPlan;
 use crate::context::{Context, owner_of};
-use crate::drift::{self, Cause, Verdict};
 use crate::finalize::{add_finalizer, finalize, has_finalizer};
-use crate::memory::{Memory, Refusal};
-use crate::metrics::{ActionLabels, KindLabels};
+use crate::memory::Memory;
 use crate::outcome::{Outcome, Progress, State};
+use crate::repair::{backoff, sweep, write};
 use crate::report::report;
 use crate::status::conditions;
 
@@ -198,128 +196,6 @@ async fn advance(
     )
 }
 
-/// Writes what differs, in the order given. Returns what failed; objects that do not depend on a
-/// failed one are written all the same.
-async fn write(
-    cr: &DynamicObject,
-    ctx: &Context,
-    memory: &mut Memory,
-    planned: &ComponentManifest,
-) -> Vec<String> {
-    let owner = owner_of(cr);
-    let others = ctx.others(&owner);
-    let mut failures = Vec::new();
-    let mut applied: Vec<String> = Vec::new();
-    for object in &planned.objects {
-        let reference = &object.reference;
-        let known = ctx.inventory().get(reference).cloned();
-        let verdict = drift::judge(
-            object,
-            planned.component,
-            known.as_ref(),
-            memory.ledger.get(reference),
-            &owner,
-            &others,
-        );
-        let cause = match verdict {
-            Verdict::Keep | Verdict::Wait | Verdict::Shared => continue,
-            Verdict::Conflict(Owner { name, namespace }) => {
-                failures.push(format!(
-                    "{reference} belongs to istiooperator {namespace}/{name}; give one of the two \
-                     a revision of its own, or other names and namespaces"
-                ));
-                continue;
-            }
-            Verdict::Write(cause) => cause,
-        };
-        let attempt = drift::attempt(object, known.as_ref());
-        if let Some(error) = memory.refused(reference, &attempt, Instant::now()) {
-            failures.push(error.to_owned());
-            continue;
-        }
-        match apply(&ctx.client, object).await {
-            Ok(answer) => {
-                memory.refusals.remove(reference);
-                let before = memory.ledger.get(reference);
-                let cause = drift::in_hindsight(cause, before, &answer);
-                if !known
-                    .as_ref()
-                    .is_some_and(|known| unchanged(known, &answer))
-                {
-                    memory.changed(planned.component);
-                    count(ctx, &answer, known.as_ref());
-                    match cause {
-                        Cause::Absent | Cause::Rendered => applied.push(reference.to_string()),
-                        Cause::Deleted | Cause::Edited { .. } => {
-                            restored(cr, ctx, object, &cause).await;
-                        }
-                    }
-                }
-                let written = drift::written(object, &answer);
-                memory.ledger.insert(reference.clone(), written);
-                ctx.inventory().observe(answer);
-            }
-            Err(error) => {
-                let action = error.label();
-                ctx.metrics
-                    .failures
-                    .get_or_create(&ActionLabels { action })
-                    .inc();
-                tracing::warn!(%error, "applying");
-                failures.push(error.to_string());
-                let refusal = Refusal {
-                    attempt,
-                    // The pass that follows this one is due at about that time.
-                    until: Instant::now() + backoff(memory.failures + 1) / 2,
-                    error: error.to_string(),
-                };
-                memory.refusals.insert(reference.clone(), refusal);
-                if matches!(error, rollout::Error::NoAnswer { .. }) {
-                    break;
-                }
-            }
-        }
-    }
-    if !applied.is_empty() {
-        let note = format!("{}: {}", planned.component.as_str(), applied.join(", "));
-        announce(ctx, cr, News::Applied, None, note).await;
-    }
-    failures
-}
-
-/// Whether a write changed nothing.
-fn unchanged(known: &Live, answer: &Live) -> bool {
-    known.uid == answer.uid && known.resource_version == answer.resource_version
-}
-
-fn count(ctx: &Context, answer: &Live, known: Option<&Live>) {
-    let kind = answer.reference.kind.clone();
-    let family = match known {
-        Some(_) => &ctx.metrics.updates,
-        None => &ctx.metrics.creations,
-    };
-    family.get_or_create(&KindLabels { kind }).inc();
-}
-
-async fn restored(cr: &DynamicObject, ctx: &Context, object: &Object, cause: &Cause) {
-    let reference = &object.reference;
-    let (news, note) = match cause {
-        Cause::Edited { by: Some(by) } => (
-            News::Repaired,
-            format!("{reference} was changed by {by}; its fields are back as specified"),
-        ),
-        Cause::Edited { by: None } => (
-            News::Repaired,
-            format!("{reference} was changed; its fields are back as specified"),
-        ),
-        _ => (
-            News::Restored,
-            format!("{reference} had been deleted and was created again"),
-        ),
-    };
-    announce(ctx, cr, news, Some(reference), note).await;
-}
-
 async fn with_blame(ctx: &Context, planned: &ComponentManifest, readiness: Readiness) -> Readiness {
     let mut waiting = readiness.waiting.clone();
     for workload in &readiness.workloads {
@@ -337,60 +213,6 @@ async fn with_blame(ctx: &Context, planned: &ComponentManifest, readiness: Readi
         waiting,
         ..readiness
     }
-}
-
-/// Deletes what is rendered no longer, of components that are applied in full or disabled.
-async fn sweep(
-    cr: &DynamicObject,
-    ctx: &Context,
-    manifest: &Manifest<Planned>,
-    state_of: impl Fn(Component) -> State,
-) -> Vec<(Component, String)> {
-    let settled = |planned: &ComponentManifest| {
-        !planned.enabled
-            || !matches!(
-                state_of(planned.component),
-                State::Blocked(_) | State::Failed(_) | State::Pending
-            )
-    };
-    let superfluous: Vec<Live> = prune::superfluous(
-        &ctx.inventory(),
-        &owner_of(cr),
-        &manifest.components,
-        settled,
-    )
-    .into_iter()
-    .cloned()
-    .collect();
-    let mut failed = Vec::new();
-    let mut pruned: Vec<String> = Vec::new();
-    for live in superfluous {
-        let reference = &live.reference;
-        match prune::delete(&ctx.client, &live).await {
-            Ok(()) => {
-                let kind = reference.kind.clone();
-                ctx.metrics.prunes.get_or_create(&KindLabels { kind }).inc();
-                pruned.push(reference.to_string());
-            }
-            Err(error) => {
-                let action = error.label();
-                ctx.metrics
-                    .failures
-                    .get_or_create(&ActionLabels { action })
-                    .inc();
-                tracing::warn!(%error, "pruning");
-                let component = Component::ALL
-                    .into_iter()
-                    .find(|known| live.component.as_deref() == Some(known.as_str()));
-                failed.push((component.unwrap_or(Component::Base), error.to_string()));
-            }
-        }
-    }
-    if !pruned.is_empty() {
-        let note = format!("no longer part of the specification: {}", pruned.join(", "));
-        announce(ctx, cr, News::Pruned, None, note).await;
-    }
-    failed
 }
 
 /// Reports; whether that worked.
@@ -421,11 +243,6 @@ fn requeue_for(outcome: &Outcome, failures: u32, ctx: &Context) -> Action {
         _ => backoff(failures),
     };
     Action::requeue(next)
-}
-
-/// 1, 2, 4 … 60 s.
-fn backoff(failures: u32) -> Duration {
-    Duration::from_secs(1 << failures.saturating_sub(1).min(6)).min(Duration::from_secs(60))
 }
 
 #[cfg(test)]

@@ -97,7 +97,8 @@ impl Review {
         let content_type = headers
             .get(CONTENT_TYPE)
             .and_then(|value| value.to_str().ok());
-        if !content_type.is_some_and(|value| value.split(';').next() == Some("application/json")) {
+        let media_type = content_type.and_then(|value| value.split(';').next());
+        if media_type != Some("application/json") {
             return Err(Malformed {
                 status: StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 message: format!("content type {content_type:?}, expected application/json"),

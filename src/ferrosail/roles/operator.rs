@@ -4,15 +4,15 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Client, Config};
+use kube::Client;
 use operator::{CaPlan, Metrics, Settings};
 use serve::health::Readiness;
 use serve::http::{Limits, Transport};
 use serve::leader::{self, Candidate, Leadership};
 use serve::logging::{self, Format};
-use serve::{Shutdown, http, metrics, shutdown};
+use serve::{Shutdown, http, kubernetes, metrics, shutdown};
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// How long to wait before reconciliation is begun again after it could not begin.
@@ -65,20 +65,9 @@ pub enum Error {
     /// `--log_output_level` is wrong.
     #[error(transparent)]
     Level(#[from] logging::InvalidLevel),
-    /// The kubeconfig cannot be used.
-    #[error("kubeconfig {path}: {source}")]
-    Kubeconfig {
-        /// Its path.
-        path: PathBuf,
-        /// What is wrong with it.
-        source: kube::config::KubeconfigError,
-    },
-    /// Not in a pod, and no kubeconfig is given.
-    #[error("not in a pod of a cluster ({0}); give --kubeconfig")]
-    InCluster(#[from] kube::config::InClusterError),
-    /// The client cannot be built.
-    #[error("the client of the API server: {0}")]
-    Client(#[from] kube::Error),
+    /// No way to the API server.
+    #[error(transparent)]
+    Kubernetes(#[from] kubernetes::Error),
     /// A port is taken.
     #[error("{address}: {source}")]
     Listen {
@@ -90,6 +79,9 @@ pub enum Error {
     /// Signals cannot be handled.
     #[error("handling signals: {0}")]
     Signals(std::io::Error),
+    /// A task ended by itself.
+    #[error("a task of the operator ended unexpectedly")]
+    Ended,
 }
 
 /// Runs until a signal.
@@ -102,13 +94,13 @@ pub async fn run(args: Operator) -> Result<(), Error> {
         false => Format::Text,
     };
     logging::init(&args.log_output_level, format)?;
-    let client = client(args.kubeconfig.as_deref()).await?;
+    let client = kubernetes::client(args.kubeconfig.as_deref()).await?;
     let shutdown = Shutdown::new();
     let mut registry = metrics::registry("operator");
     let counters = Metrics::registered(&mut registry, VERSION);
     let readiness = Readiness::new();
 
-    let mut tasks = Vec::new();
+    let mut tasks = JoinSet::new();
     for (address, router) in [
         (
             &args.health_address,
@@ -121,8 +113,13 @@ pub async fn run(args: Operator) -> Result<(), Error> {
             source,
         })?;
         let plain = Transport::Plaintext;
-        let served = http::serve(listener, plain, router, Limits::default(), shutdown.clone());
-        tasks.push(tokio::spawn(served));
+        tasks.spawn(http::serve(
+            listener,
+            plain,
+            router,
+            Limits::default(),
+            shutdown.clone(),
+        ));
     }
     let candidate = Candidate {
         namespace: args.namespace.clone(),
@@ -130,15 +127,14 @@ pub async fn run(args: Operator) -> Result<(), Error> {
         identity: args.identity.clone(),
     };
     let (leadership, standing) = leader::stand(client.clone(), candidate, shutdown.clone());
-    tasks.push(standing);
+    tasks.spawn(async { standing.await.expect("an election does not panic") });
     let (plans, planned) = watch::channel(None);
-    let keeper = keep_ca(
+    tasks.spawn(keep_ca(
         client.clone(),
         args.identity.clone(),
         planned,
         shutdown.clone(),
-    );
-    tasks.push(tokio::spawn(keeper));
+    ));
     let settings = Settings {
         hub: args.hub,
         tag: args.tag,
@@ -155,35 +151,17 @@ pub async fn run(args: Operator) -> Result<(), Error> {
         plans,
         leadership,
     };
-    tasks.push(tokio::spawn(lead(leading, shutdown.clone())));
+    tasks.spawn(lead(leading, shutdown.clone()));
 
-    let signal = shutdown::signalled().await.map_err(Error::Signals)?;
-    tracing::info!(signal, "ending");
-    shutdown.cancel();
-    for task in tasks {
-        // A task that panicked has said so; there is nothing left to do for it.
-        let _ = task.await;
-    }
-    Ok(())
-}
-
-async fn client(kubeconfig: Option<&std::path::Path>) -> Result<Client, Error> {
-    // The first caller's choice stands; it is the only TLS provider that is linked.
-    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    let config = match kubeconfig {
-        None => Config::incluster()?,
-        Some(path) => {
-            let wrong = |source| Error::Kubeconfig {
-                path: path.to_owned(),
-                source,
-            };
-            let file = Kubeconfig::read_from(path).map_err(wrong)?;
-            Config::from_custom_kubeconfig(file, &KubeConfigOptions::default())
-                .await
-                .map_err(wrong)?
-        }
+    let ended = tokio::select! {
+        signal = shutdown::signalled() => signal.map_err(Error::Signals),
+        // No task ends by itself: one that did has panicked, and a new process does better.
+        _ = tasks.join_next() => Err(Error::Ended),
     };
-    Ok(Client::try_from(config)?)
+    shutdown.cancel();
+    while tasks.join_next().await.is_some() {}
+    tracing::info!(signal = ended.as_ref().copied().unwrap_or("none"), "ended");
+    ended.map(|_| ())
 }
 
 struct Leading {
