@@ -1,7 +1,10 @@
 //! The command line: one file per verb. Verbs read files and print; what they print is decided
 //! in the crates below. `ferrosail`'s `main` adds the roles and dispatches.
 
+#[cfg(feature = "engine")]
+mod compile;
 mod crds;
+mod kube_inject;
 mod manifest;
 mod set;
 mod version;
@@ -16,8 +19,13 @@ pub enum Command {
     /// Render what an IstioOperator installs
     #[command(subcommand)]
     Manifest(manifest::Verb),
+    /// Write what proxies would get from the control plane
+    #[cfg(feature = "engine")]
+    Compile(compile::Arguments),
     /// Print the CustomResourceDefinitions
     Crds(crds::Arguments),
+    /// Put sidecars into the pods of files
+    KubeInject(kube_inject::Arguments),
     /// Print the version
     Version(version::Arguments),
 }
@@ -26,7 +34,10 @@ pub enum Command {
 pub fn run(command: Command) -> ExitCode {
     let result = match command {
         Command::Manifest(verb) => manifest::run(&verb),
+        #[cfg(feature = "engine")]
+        Command::Compile(arguments) => compile::run(&arguments),
         Command::Crds(arguments) => crds::run(&arguments),
+        Command::KubeInject(arguments) => kube_inject::run(&arguments),
         Command::Version(arguments) => version::run(&arguments),
     };
     match result {

@@ -1,10 +1,14 @@
 //! Envoy's protobuf interface, generated at build time from `envoy.fds`, and the codec.
 //!
-//! All prost encoding and decoding stands behind the non-generic functions of [`codec`] and [`ads`], so that
+//! All prost encoding and decoding stands behind the non-generic functions of [`codec`], [`ads`] and [`certificates`], so that
 //! crates above do not instantiate it again. Nothing here knows what a message means.
 
 pub mod ads;
+pub mod certificates;
 pub mod codec;
+pub mod contrib;
+pub mod json;
+pub mod pack;
 
 /// The generated packages: `proto::generated::envoy::config::cluster::v3::Cluster` and so on.
 #[allow(
@@ -18,4 +22,4 @@ pub mod generated {
     include!(concat!(env!("OUT_DIR"), "/envoy.rs"));
 }
 
-pub use generated::{envoy, google};
+pub use generated::{envoy, google, istio};

@@ -1,0 +1,88 @@
+//! An ordered map of objects that shares structure between its versions.
+
+use std::sync::Arc;
+
+/// Namespace and name; the namespace of cluster-scoped objects is empty.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Key {
+    /// `metadata.namespace`.
+    pub namespace: String,
+    /// `metadata.name`.
+    pub name: String,
+}
+
+impl Key {
+    /// The key of an object.
+    pub fn new(namespace: impl Into<String>, name: impl Into<String>) -> Self {
+        Key {
+            namespace: namespace.into(),
+            name: name.into(),
+        }
+    }
+}
+
+/// Objects of one kind, by namespace and name.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Table<T: PartialEq>(imbl::OrdMap<Key, Arc<T>>);
+
+impl<T: PartialEq> Default for Table<T> {
+    fn default() -> Self {
+        Table(imbl::OrdMap::new())
+    }
+}
+
+impl<T: PartialEq> Table<T> {
+    /// One object.
+    pub fn get(&self, key: &Key) -> Option<&Arc<T>> {
+        self.0.get(key)
+    }
+
+    /// Puts an object; says whether that changed anything.
+    pub fn insert(&mut self, key: Key, value: T) -> bool {
+        if self.0.get(&key).is_some_and(|old| **old == value) {
+            return false;
+        }
+        self.0.insert(key, Arc::new(value));
+        true
+    }
+
+    /// Takes an object out; says whether it was there.
+    pub fn remove(&mut self, key: &Key) -> bool {
+        self.0.remove(key).is_some()
+    }
+
+    /// All objects, by namespace and name.
+    pub fn iter(&self) -> impl Iterator<Item = (&Key, &Arc<T>)> {
+        self.0.iter()
+    }
+
+    /// All objects without their keys, in the order of these.
+    pub fn values(&self) -> impl Iterator<Item = &Arc<T>> {
+        self.0.values()
+    }
+
+    /// The objects of one namespace.
+    pub fn in_namespace(&self, namespace: &str) -> impl Iterator<Item = &Arc<T>> + use<'_, T> {
+        let first = Key::new(namespace, "");
+        let own = first.namespace.clone();
+        self.0
+            .range(first..)
+            .take_while(move |(key, _)| key.namespace == own)
+            .map(|(_, value)| value)
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether both are the same version, without looking at the objects.
+    pub fn is(&self, other: &Self) -> bool {
+        self.0.ptr_eq(&other.0)
+    }
+}

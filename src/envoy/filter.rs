@@ -1,0 +1,4 @@
+//! Filters of connection managers, and Istio's own.
+
+pub(crate) mod order;
+pub(crate) mod peer;

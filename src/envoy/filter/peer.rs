@@ -1,0 +1,87 @@
+//! Istio's own filters, which only its proxy has: who the peer is, metrics by it, ALPN by request.
+
+use proto::contrib::{AlpnConfig, AlpnOverride, AlpnProtocol, StatsConfig, TypedStruct};
+use proto::google::protobuf::{Any, ListValue, Struct, Value, value::Kind};
+use proto::pack::Pack;
+
+use crate::listener::filter_chain::Side;
+use crate::metadata::{fields, text, yes};
+
+/// Exchange of metadata by headers of requests, with a look at the workloads that are known.
+pub(crate) fn http(side: Side) -> Any {
+    let way = |name: &str| object(fields([(name, object(fields([])))]));
+    let direction = match side {
+        Side::Inbound => "downstream",
+        Side::Outbound | Side::Gateway => "upstream",
+    };
+    let discovery = list(vec![way("istio_headers"), way("workload_discovery")]);
+    let propagation = list(vec![way("istio_headers")]);
+    typed(
+        "io.istio.http.peer_metadata.Config",
+        fields([
+            (&format!("{direction}_discovery"), discovery),
+            (&format!("{direction}_propagation"), propagation),
+        ]),
+    )
+}
+
+/// The same at the beginning of connections.
+pub(crate) fn tcp() -> Any {
+    typed(
+        "envoy.tcp.metadataexchange.config.MetadataExchange",
+        fields([
+            ("enable_discovery", yes()),
+            ("protocol", text("istio-peer-exchange")),
+        ]),
+    )
+}
+
+/// Metrics. What comes from outside of the workload may have any Host header.
+pub(crate) fn stats(side: Side) -> Any {
+    StatsConfig {
+        disable_host_header_fallback: side != Side::Outbound,
+    }
+    .pack()
+}
+
+/// ALPN by the protocol of the request, so that the other side knows it before it reads.
+pub(crate) fn alpn() -> Any {
+    let one = |protocol: AlpnProtocol, names: [&str; 3]| AlpnOverride {
+        upstream_protocol: protocol as i32,
+        alpn_override: names.iter().map(|name| (*name).to_owned()).collect(),
+    };
+    AlpnConfig {
+        alpn_override: vec![
+            one(
+                AlpnProtocol::Http10,
+                ["istio-http/1.0", "istio", "http/1.0"],
+            ),
+            one(
+                AlpnProtocol::Http11,
+                ["istio-http/1.1", "istio", "http/1.1"],
+            ),
+            one(AlpnProtocol::Http2, ["istio-h2", "istio", "h2"]),
+        ],
+    }
+    .pack()
+}
+
+fn typed(name: &str, value: Struct) -> Any {
+    TypedStruct {
+        type_url: format!("type.googleapis.com/{name}"),
+        value: Some(value),
+    }
+    .pack()
+}
+
+fn object(fields: Struct) -> Value {
+    Value {
+        kind: Some(Kind::StructValue(fields)),
+    }
+}
+
+fn list(values: Vec<Value>) -> Value {
+    Value {
+        kind: Some(Kind::ListValue(ListValue { values })),
+    }
+}

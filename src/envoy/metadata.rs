@@ -1,0 +1,74 @@
+//! Metadata of resources: which services and objects they stand for.
+
+use std::collections::BTreeMap;
+
+use base::ObjectRef;
+use mesh::Service;
+use proto::envoy::config::core::v3::Metadata;
+use proto::google::protobuf::{ListValue, Struct, Value, value::Kind};
+
+use crate::names;
+
+pub(crate) fn text(text: impl Into<String>) -> Value {
+    Value {
+        kind: Some(Kind::StringValue(text.into())),
+    }
+}
+
+pub(crate) fn fields<const N: usize>(fields: [(&str, Value); N]) -> Struct {
+    let fields = fields.into_iter();
+    Struct {
+        fields: fields.map(|(key, value)| (key.to_owned(), value)).collect(),
+    }
+}
+
+fn object(fields: Struct) -> Value {
+    Value {
+        kind: Some(Kind::StructValue(fields)),
+    }
+}
+
+/// Metadata under the names of filters.
+pub(crate) fn metadata<const N: usize>(parts: [(&str, Struct); N]) -> Metadata {
+    let parts = parts.into_iter();
+    Metadata {
+        filter_metadata: parts.map(|(key, value)| (key.to_owned(), value)).collect(),
+        ..Default::default()
+    }
+}
+
+/// The services of a cluster.
+pub(crate) fn services<'a>(services: impl Iterator<Item = &'a Service>) -> BTreeMap<String, Value> {
+    let values = services.map(|service| {
+        object(fields([
+            ("host", text(&service.id.host)),
+            ("name", text(&service.name)),
+            ("namespace", text(&service.id.namespace)),
+        ]))
+    });
+    let list = Value {
+        kind: Some(Kind::ListValue(ListValue {
+            values: values.collect(),
+        })),
+    };
+    BTreeMap::from([("services".to_owned(), list)])
+}
+
+/// The user's object that a resource comes from.
+pub(crate) fn config(origin: &ObjectRef) -> Metadata {
+    metadata([(
+        "istio",
+        fields([("config", text(names::config_path(origin)))]),
+    )])
+}
+
+/// Metadata of the mesh with these fields.
+pub(crate) fn istio(fields: BTreeMap<String, Value>) -> Metadata {
+    metadata([("istio", Struct { fields })])
+}
+
+pub(crate) fn yes() -> Value {
+    Value {
+        kind: Some(Kind::BoolValue(true)),
+    }
+}

@@ -1,0 +1,97 @@
+//! The protocol of a port: by its name or appProtocol.
+
+/// What is spoken on a port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[allow(missing_docs, reason = "each is named as the protocol")]
+pub enum Protocol {
+    Http,
+    Http2,
+    Grpc,
+    GrpcWeb,
+    Https,
+    Tls,
+    Tcp,
+    Mongo,
+    Redis,
+    MySql,
+    Udp,
+    /// Not declared: found out per connection.
+    Unsupported,
+}
+
+impl Protocol {
+    /// Reads a protocol as Gateways and ServiceEntries name it.
+    pub fn parse(text: &str) -> Self {
+        match text.to_ascii_lowercase().as_str() {
+            "tcp" => Protocol::Tcp,
+            "udp" => Protocol::Udp,
+            "grpc" => Protocol::Grpc,
+            "grpc-web" => Protocol::GrpcWeb,
+            "http" => Protocol::Http,
+            "http2" => Protocol::Http2,
+            "https" => Protocol::Https,
+            "tls" => Protocol::Tls,
+            "mongo" => Protocol::Mongo,
+            "redis" => Protocol::Redis,
+            "mysql" => Protocol::MySql,
+            _ => Protocol::Unsupported,
+        }
+    }
+
+    /// The protocol of a Kubernetes port: appProtocol first, then the part of the name before `-`,
+    /// then well-known ports that must not wait for the client.
+    pub fn of_port(number: u16, name: &str, app_protocol: Option<&str>) -> Self {
+        let named = match app_protocol {
+            Some("kubernetes.io/h2c") => return Protocol::Http2,
+            Some("kubernetes.io/ws" | "kubernetes.io/wss") => return Protocol::Http,
+            Some(name) => name,
+            None => name,
+        };
+        let whole = Protocol::parse(named);
+        let lower = named.to_ascii_lowercase();
+        let by_name = match lower.split('-').next() {
+            _ if lower == "grpc-web" || lower.starts_with("grpc-web-") => Protocol::GrpcWeb,
+            _ if whole != Protocol::Unsupported => whole,
+            Some(prefix) => Protocol::parse(prefix),
+            None => whole,
+        };
+        match (by_name, number) {
+            (Protocol::Unsupported | Protocol::Udp, 3306 | 27017) if by_name == Protocol::Udp => {
+                Protocol::Unsupported
+            }
+            // UDP in the name of a TCP port says nothing.
+            (Protocol::Udp, _) => Protocol::Unsupported,
+            // Servers that speak first: SMTP, DNS over TCP, MySQL, MongoDB.
+            (Protocol::Unsupported, 25 | 53 | 3306 | 27017) => Protocol::Tcp,
+            (protocol, _) => protocol,
+        }
+    }
+
+    /// HTTP in any form.
+    pub fn is_http(self) -> bool {
+        matches!(
+            self,
+            Protocol::Http | Protocol::Http2 | Protocol::Grpc | Protocol::GrpcWeb
+        )
+    }
+
+    /// HTTP over HTTP/2.
+    pub fn is_http2(self) -> bool {
+        matches!(self, Protocol::Http2 | Protocol::Grpc | Protocol::GrpcWeb)
+    }
+
+    /// gRPC.
+    pub fn is_grpc(self) -> bool {
+        matches!(self, Protocol::Grpc | Protocol::GrpcWeb)
+    }
+
+    /// TLS that is not ended here.
+    pub fn is_tls(self) -> bool {
+        matches!(self, Protocol::Https | Protocol::Tls)
+    }
+
+    /// HTTP, or perhaps HTTP.
+    pub fn may_be_http(self) -> bool {
+        self.is_http() || self == Protocol::Unsupported
+    }
+}

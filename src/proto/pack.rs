@@ -1,0 +1,55 @@
+//! Putting messages into an Any: one plain implementation per kind that the mesh nests.
+
+use prost::{Message, Name};
+
+use crate::envoy::extensions;
+use crate::google::protobuf::Any;
+
+/// A message that other messages carry in an Any.
+pub trait Pack {
+    /// The message with its type URL; equal messages give equal bytes.
+    fn pack(&self) -> Any;
+}
+
+macro_rules! packed {
+    ($($message:ty),* $(,)?) => {$(
+        impl Pack for $message {
+            fn pack(&self) -> Any {
+                Any {
+                    type_url: <$message>::type_url(),
+                    value: self.encode_to_vec().into(),
+                }
+            }
+        }
+    )*};
+}
+
+packed!(
+    crate::contrib::AlpnConfig,
+    crate::contrib::NameTable,
+    crate::contrib::StatsConfig,
+    crate::contrib::TypedStruct,
+    extensions::access_loggers::file::v3::FileAccessLog,
+    extensions::filters::http::cors::v3::Cors,
+    extensions::filters::http::cors::v3::CorsPolicy,
+    extensions::filters::http::fault::v3::HttpFault,
+    extensions::filters::http::grpc_stats::v3::FilterConfig,
+    extensions::filters::http::grpc_web::v3::GrpcWeb,
+    extensions::filters::http::router::v3::Router,
+    extensions::filters::listener::http_inspector::v3::HttpInspector,
+    extensions::filters::listener::original_dst::v3::OriginalDst,
+    extensions::filters::listener::tls_inspector::v3::TlsInspector,
+    extensions::filters::network::http_connection_manager::v3::HttpConnectionManager,
+    extensions::filters::network::mongo_proxy::v3::MongoProxy,
+    extensions::filters::network::redis_proxy::v3::RedisProxy,
+    extensions::filters::network::tcp_proxy::v3::TcpProxy,
+    extensions::network::dns_resolver::cares::v3::CaresDnsResolverConfig,
+    extensions::request_id::uuid::v3::UuidRequestIdConfig,
+    extensions::retry::priority::previous_priorities::v3::PreviousPrioritiesConfig,
+    extensions::retry::host::previous_hosts::v3::PreviousHostsPredicate,
+    extensions::transport_sockets::raw_buffer::v3::RawBuffer,
+    extensions::transport_sockets::tls::v3::DownstreamTlsContext,
+    extensions::transport_sockets::tls::v3::UpstreamTlsContext,
+    extensions::upstreams::http::v3::HttpProtocolOptions,
+    crate::google::protobuf::Struct,
+);
