@@ -12,7 +12,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::uri::{Authority, PathAndQuery};
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Uri};
+use http::{HeaderMap, Request, Response, Uri};
 use http_body::{Body, Frame};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -20,7 +20,9 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::task::JoinSet;
 
+use crate::body::Streamed;
 use crate::control_plane::{ControlPlane, Unreachable};
+use crate::grpc::{self, Code, status};
 use crate::metrics::Metrics;
 
 /// Envoy opens one connection for each stream and has one stream at a time; a few more may be
@@ -34,17 +36,6 @@ const METHODS: [&str; 2] = [
     "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources",
     "/envoy.service.discovery.v3.AggregatedDiscoveryService/StreamAggregatedResources",
 ];
-
-const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
-const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
-
-/// Status codes of gRPC that are made here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Code {
-    Unimplemented = 12,
-    Unavailable = 14,
-    Unauthenticated = 16,
-}
 
 /// Listens at `path`; a socket that an earlier agent left there is replaced.
 pub fn listen(path: &Path) -> io::Result<UnixListener> {
@@ -152,7 +143,7 @@ async fn open(
     headers.extend(control_plane.headers()?);
     let mut connection = control_plane.connect().await?;
 
-    let mut outgoing = Request::new(request.into_body());
+    let mut outgoing = Request::new(Streamed::passing(request.into_body()));
     *outgoing.method_mut() = http::Method::POST;
     *outgoing.uri_mut() = uri;
     *outgoing.headers_mut() = headers;
@@ -170,7 +161,7 @@ async fn open(
         control_plane.address
     );
 
-    let complete = response.headers().contains_key(GRPC_STATUS);
+    let complete = response.headers().contains_key(grpc::STATUS);
     Ok(response.map(|body| Relayed {
         state: State::Passing {
             body,
@@ -218,34 +209,10 @@ fn refusal(code: Code, message: &str) -> Response<Relayed> {
         metrics: None,
     });
     *response.headers_mut() = status(code, message);
-    response.headers_mut().insert(
-        http::header::CONTENT_TYPE,
-        HeaderValue::from_static("application/grpc"),
-    );
     response
-}
-
-fn status(code: Code, message: &str) -> HeaderMap {
-    let mut headers = HeaderMap::new();
-    headers.insert(GRPC_STATUS, HeaderValue::from(code as u16));
-    let message = percent_encoded(message);
-    headers.insert(
-        GRPC_MESSAGE,
-        HeaderValue::try_from(message).expect("only printable ASCII is left"),
-    );
-    headers
-}
-
-/// The encoding of `grpc-message`.
-fn percent_encoded(message: &str) -> String {
-    let mut encoded = String::with_capacity(message.len());
-    for byte in message.bytes() {
-        match byte {
-            b' '..=b'~' if byte != b'%' => encoded.push(byte.into()),
-            _ => encoded.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    encoded
+        .headers_mut()
+        .insert(http::header::CONTENT_TYPE, grpc::CONTENT_TYPE);
+    response
 }
 
 /// The control plane's answer on its way to Envoy. Ends with a gRPC status however it ends.

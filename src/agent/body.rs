@@ -1,4 +1,4 @@
-//! A response body: some bytes of our own, then another response's body passed on as it comes.
+//! A body: some bytes of our own, then another body passed on as it comes.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -8,7 +8,7 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::task::JoinSet;
 
-/// Own bytes first, then those of another response. Nothing is collected.
+/// Own bytes first, then those of another body. Nothing is collected.
 #[derive(Debug, Default)]
 pub struct Streamed {
     first: Option<Bytes>,
@@ -22,6 +22,14 @@ impl Streamed {
     pub fn text(text: impl Into<Bytes>) -> Streamed {
         Streamed {
             first: Some(text.into()),
+            ..Streamed::default()
+        }
+    }
+
+    /// The body of a request, passed on; what it came over outlives it.
+    pub fn passing(rest: Incoming) -> Streamed {
+        Streamed {
+            rest: Some(rest),
             ..Streamed::default()
         }
     }
@@ -61,7 +69,8 @@ impl Body for Streamed {
         match (&self.first, &self.rest) {
             (Some(first), None) => SizeHint::with_exact(first.len() as u64),
             (None, None) => SizeHint::with_exact(0),
-            _ => SizeHint::default(),
+            (None, Some(rest)) => rest.size_hint(),
+            (Some(_), Some(_)) => SizeHint::default(),
         }
     }
 }

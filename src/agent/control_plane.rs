@@ -1,5 +1,5 @@
-//! Connections to the control plane: one per configuration stream, so that a new stream may reach
-//! another replica. The root certificate and the token are read anew for each, so that rotating
+//! Connections to the control plane: one per configuration stream or request, so that a new one may
+//! reach another replica. The root certificate and the token are read anew for each, so that rotating
 //! either needs no restart.
 
 use std::io;
@@ -11,7 +11,6 @@ use bootstrap::AuthPolicy;
 use http::header::AUTHORIZATION;
 use http::uri::Scheme;
 use http::{HeaderMap, HeaderName, HeaderValue};
-use hyper::body::Incoming;
 use hyper::client::conn::http2::{Builder, SendRequest};
 use hyper::rt::{Read, Write};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -22,6 +21,8 @@ use rustls::pki_types::{CertificateDer, InvalidDnsNameError, ServerName};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
+
+use crate::body::Streamed;
 
 /// Name resolution, TCP, TLS and HTTP/2 together (upstream's figure).
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -120,7 +121,7 @@ pub enum Unreachable {
 /// A connection that carries one stream.
 pub struct Connection {
     /// Takes the one request.
-    pub sender: SendRequest<Incoming>,
+    pub sender: SendRequest<Streamed>,
     /// Drives it; dropping it ends the connection.
     pub driver: JoinSet<()>,
 }
@@ -252,14 +253,16 @@ impl ControlPlane {
     }
 }
 
-/// Headers of every stream: `clusterid`, and one for each `XDS_HEADER_*` variable.
+/// Headers of every stream: `clusterid`, and one for each variable that begins with `prefix`
+/// (`XDS_HEADER_` for configuration, `CA_HEADER_` for certificates).
 pub fn stream_headers<'a>(
     cluster_id: &str,
+    prefix: &str,
     environment: impl Iterator<Item = (&'a String, &'a String)>,
 ) -> HeaderMap {
     let mut headers = HeaderMap::new();
-    let more = environment
-        .filter_map(|(name, value)| Some((name.strip_prefix("XDS_HEADER_")?, value.as_str())));
+    let more =
+        environment.filter_map(|(name, value)| Some((name.strip_prefix(prefix)?, value.as_str())));
     for (name, value) in std::iter::once(("clusterid", cluster_id)).chain(more) {
         let header = HeaderName::try_from(name.to_lowercase());
         match (header, HeaderValue::try_from(value)) {

@@ -6,12 +6,13 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use agent::arguments::Arguments;
-use agent::{logging, proxy, request, wait};
+use agent::{capture, logging, proxy, request, wait};
 
 const USAGE: &str = "\
 usage: pilot-agent COMMAND
 
   proxy sidecar|router   start Envoy and serve it
+  istio-iptables         send the pod's traffic through Envoy
   wait                   wait until Envoy is ready
   request METHOD PATH    make a request to Envoy's admin port
   version                print the version";
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
     let positional: Vec<&str> = arguments.positional.iter().map(String::as_str).collect();
     let outcome = match positional[..] {
         ["proxy", ..] => run(proxy::run(&arguments, environment())),
+        ["istio-iptables", ..] => capture::run(&arguments, &environment()).map_err(Into::into),
         ["wait"] => run(wait::run(&arguments)),
         ["request", ..] => run(request::run(&arguments)),
         ["version"] => {

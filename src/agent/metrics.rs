@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::sync::watch;
 
@@ -23,6 +24,14 @@ impl Counter {
 /// What the agent counts.
 #[derive(Debug, Default)]
 pub struct Metrics {
+    /// Certificates that were issued; watched by whoever acts after one.
+    pub certificate_issued: watch::Sender<u64>,
+    /// When the one in use ends, as Unix time; 0 while there is none.
+    pub certificate_end: AtomicU64,
+    /// Requests for a certificate.
+    pub certificate_requests: Counter,
+    /// Requests for a certificate that failed.
+    pub certificate_failures: Counter,
     /// Streams that were opened to the control plane; watched by whoever acts after one.
     pub stream_opened: watch::Sender<u64>,
     /// Connections to the control plane that failed.
@@ -66,6 +75,34 @@ impl Metrics {
             )
             .expect("writing to a string cannot fail");
         }
+        for (name, help, counter) in [
+            (
+                "num_outgoing_requests",
+                "requests for certificates",
+                &self.certificate_requests,
+            ),
+            (
+                "num_failed_outgoing_requests",
+                "requests for certificates that failed",
+                &self.certificate_failures,
+            ),
+        ] {
+            let value = counter.value();
+            write!(
+                text,
+                "# HELP istio_agent_{name} {help}\n# TYPE istio_agent_{name} counter\nistio_agent_{name}{{request_type=\"csr\"}} {value}\n"
+            )
+            .expect("writing to a string cannot fail");
+        }
+        let end = self.certificate_end.load(Ordering::Relaxed);
+        if end != 0 {
+            let left = end.cast_signed() - unix_seconds(SystemTime::now()).cast_signed();
+            write!(
+                text,
+                "# HELP istio_agent_cert_expiry_seconds seconds until the certificate in use ends\n# TYPE istio_agent_cert_expiry_seconds gauge\nistio_agent_cert_expiry_seconds{{resource_name=\"default\"}} {left}\n"
+            )
+            .expect("writing to a string cannot fail");
+        }
         let version = env!("CARGO_PKG_VERSION");
         write!(
             text,
@@ -74,6 +111,12 @@ impl Metrics {
         .expect("writing to a string cannot fail");
         text
     }
+}
+
+/// Whole seconds since 1970; 0 before.
+pub fn unix_seconds(time: SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs())
 }
 
 #[cfg(test)]

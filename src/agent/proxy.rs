@@ -12,9 +12,10 @@ use std::time::Duration;
 
 use bootstrap::{Addresses, Facts, ProxyConfig, ProxyType};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UnixListener};
 use tokio::process::Child;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::admin::Local;
@@ -25,7 +26,8 @@ use crate::drain::{Drain, Keep};
 use crate::health::Status;
 use crate::metrics::Metrics;
 use crate::readiness::Readiness;
-use crate::{ads, envoy, health, node, resident};
+use crate::workload_cert::{Unsupported, Workload};
+use crate::{ads, envoy, health, node, resident, sds, workload_cert};
 
 const MESH_CONFIG: &str = "./etc/istio/config/mesh";
 const ROOT_CERT: &str = "./var/run/secrets/istio/root-cert.pem";
@@ -91,7 +93,7 @@ pub async fn run(
     };
     drop(made);
 
-    // Both listen before Envoy starts, so that neither its first stream nor a probe is refused.
+    // They listen before Envoy starts, so that neither its first stream nor a probe is refused.
     let socket = Path::new(&config.config_path).join("XDS");
     let streams = ads::listen(&socket).map_err(failed("listen at", &socket))?;
     let addresses = Addresses::of(&facts.ips, facts.dual_stack);
@@ -108,6 +110,7 @@ pub async fn run(
     ));
     let metrics = Arc::new(Metrics::default());
     let control_plane = Arc::new(control_plane(&facts, &config));
+    let certificate = certificate(&facts, &control_plane)?;
     let status = Status {
         readiness: readiness.clone(),
         drain: drain.clone(),
@@ -116,6 +119,11 @@ pub async fn run(
     };
     let mut services = JoinSet::new();
     services.spawn(ads::serve(streams, control_plane, metrics.clone()));
+    if let Some((workload, socket)) = certificate {
+        let (sender, secrets) = watch::channel(Arc::default());
+        services.spawn(sds::serve(socket, secrets));
+        services.spawn(workload_cert::keep(workload, sender, metrics.clone()));
+    }
     services.spawn(resident::keep_small(metrics));
     services.spawn(health::serve(probes, Arc::new(status)));
 
@@ -219,7 +227,28 @@ fn control_plane(facts: &Facts, config: &ProxyConfig) -> ControlPlane {
         security: config.control_plane_auth_policy,
         root_cert: variable("XDS_ROOT_CA").unwrap_or(ROOT_CERT).into(),
         token: TOKEN.into(),
-        headers: stream_headers(cluster, facts.environment.iter()),
+        headers: stream_headers(cluster, "XDS_HEADER_", facts.environment.iter()),
+    }
+}
+
+/// Whom to certify, and the socket where Envoy asks for it; nothing where others do that or nobody can.
+fn certificate(
+    facts: &Facts,
+    control_plane: &ControlPlane,
+) -> Result<Option<(Workload, UnixListener)>, ProxyError> {
+    let socket = Path::new(sds::SOCKET);
+    match workload_cert::workload(facts, control_plane)? {
+        Err(Unsupported(reason)) => {
+            tracing::warn!("no certificate: {reason}");
+            Ok(None)
+        }
+        Ok(workload) => match sds::listen(socket).map_err(failed("listen at", socket))? {
+            Some(listener) => Ok(Some((workload, listener))),
+            None => {
+                tracing::info!("another program serves certificates at {}", sds::SOCKET);
+                Ok(None)
+            }
+        },
     }
 }
 

@@ -10,24 +10,60 @@ use nix::sys::mman::{MmapAdvise, madvise};
 
 use crate::metrics::Metrics;
 
-/// How long after a start or a new stream the agent is at rest.
+/// How long after a start, a new stream or a new certificate the agent is at rest.
 const SETTLED: Duration = Duration::from_secs(3);
+/// How often it is looked whether other work has made it large again: configuration that was passed on, or only the
+/// ping that tells every 30 s whether the control plane is there.
+const LOOK: Duration = Duration::from_secs(5);
+/// What is large, in bytes.
+const LARGE: usize = 4_500_000;
 const SMAPS: &str = "/proc/self/smaps";
+const STATM: &str = "/proc/self/statm";
 
-/// Gives code back once after the start and once after each new configuration stream. Most of
-/// what is resident is code, and most of that is TLS handshakes and the reading of configuration.
+/// Gives code back after the start, after each new configuration stream and certificate, and when
+/// there is much of it again. Most of what is resident is code, and most of that is TLS and the
+/// reading of configuration; what is needed again comes back from the page cache in microseconds.
 pub async fn keep_small(metrics: Arc<Metrics>) -> std::convert::Infallible {
     let mut stream_opened = metrics.stream_opened.subscribe();
+    let mut certificate_issued = metrics.certificate_issued.subscribe();
+    tokio::time::sleep(SETTLED).await;
     loop {
-        tokio::time::sleep(SETTLED).await;
         match std::fs::read_to_string(SMAPS) {
             Ok(smaps) => equal_to_their_files(&smaps).into_iter().for_each(give_back),
             Err(error) => tracing::debug!("cannot read {SMAPS}: {error}"),
         }
-        if stream_opened.changed().await.is_err() {
-            std::future::pending::<()>().await;
+        // Their senders live as long as `metrics`.
+        tokio::select! {
+            _ = stream_opened.changed() => tokio::time::sleep(SETTLED).await,
+            _ = certificate_issued.changed() => tokio::time::sleep(SETTLED).await,
+            () = large() => {}
         }
     }
+}
+
+/// Returns when much is resident.
+async fn large() {
+    loop {
+        tokio::time::sleep(LOOK).await;
+        let statm = std::fs::read_to_string(STATM).unwrap_or_default();
+        if resident(&statm) > LARGE {
+            return;
+        }
+    }
+}
+
+/// Bytes, from the text of `/proc/<pid>/statm` (proc(5)): its second number counts pages.
+fn resident(statm: &str) -> usize {
+    let page = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE)
+        .ok()
+        .flatten()
+        .and_then(|size| usize::try_from(size).ok())
+        .unwrap_or(4096);
+    let pages = statm.split_whitespace().nth(1);
+    pages
+        .and_then(|pages| pages.parse::<usize>().ok())
+        .unwrap_or(0)
+        .saturating_mul(page)
 }
 
 /// A part of the address space.
@@ -91,7 +127,7 @@ fn give_back(range: Range) {
 
 #[cfg(test)]
 mod tests {
-    use super::{Range, SMAPS, equal_to_their_files, give_back};
+    use super::{Range, SMAPS, STATM, equal_to_their_files, give_back, resident};
 
     #[test]
     fn only_pages_that_equal_a_file_are_found() {
@@ -129,6 +165,14 @@ Anonymous:             0 kB
                 range(0xa000, 0x1000)
             ]
         );
+    }
+
+    #[test]
+    fn the_kernel_says_how_much_is_resident() {
+        let statm = std::fs::read_to_string(STATM).expect("linux");
+        let bytes = resident(&statm);
+        assert!((1 << 20..1 << 32).contains(&bytes), "{bytes}");
+        assert_eq!(resident("nonsense"), 0);
     }
 
     #[test]

@@ -55,7 +55,7 @@ pub async fn keep(
             Step::Rest => complaint.clear(),
             Step::Adopt(new) => {
                 announce(&new, state.root.as_deref());
-                let new = Arc::new(new);
+                let new: Arc<Root> = Arc::from(new);
                 state.root = Some(new.clone());
                 root.send_replace(Some(new));
                 continue;
@@ -70,7 +70,7 @@ pub async fn keep(
                 // What was stored, by whomever, counts.
                 Ok(stored) => {
                     pause = PAUSES.0;
-                    state.own = Seen::Present(stored);
+                    state.own = Seen::Present(Box::new(stored));
                     continue;
                 }
                 Err(error) => {
@@ -106,7 +106,9 @@ fn events(client: Client, namespace: &str, name: &str) -> Events {
 
 fn observe(seen: &mut Seen, event: watcher::Result<Event<Secret>>, name: &str) {
     match event {
-        Ok(Event::Apply(secret) | Event::InitApply(secret)) => *seen = Seen::Present(secret),
+        Ok(Event::Apply(secret) | Event::InitApply(secret)) => {
+            *seen = Seen::Present(Box::new(secret));
+        }
         Ok(Event::Delete(_)) => *seen = Seen::Absent,
         Ok(Event::Init) => *seen = Seen::Unknown,
         // Listed, and it was not there.

@@ -1,11 +1,14 @@
-//! The mesh's certificate authority: which CA is in force, that its root is known in every namespace,
-//! and the control plane's serving certificate. Knows neither xDS nor webhooks.
+//! The mesh's certificate authority: which CA is in force, that its root is known in every namespace, the
+//! certificates of workloads, and the control plane's serving certificate. Knows neither xDS nor webhooks.
 
 mod distribute;
+pub mod issue;
 mod keeper;
+mod metrics;
 mod root;
 mod root_cert;
 mod secret;
+pub mod server;
 pub mod serving;
 
 use std::sync::Arc;
@@ -17,6 +20,7 @@ use serve::leader::{self, Candidate};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+pub use metrics::Metrics;
 pub use root::{Root, Source, Unusable};
 
 /// What [`run`] needs to know.

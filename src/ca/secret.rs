@@ -18,7 +18,7 @@ pub enum Seen {
     /// It does not exist.
     Absent,
     /// It exists.
-    Present(Secret),
+    Present(Box<Secret>),
 }
 
 /// Everything that the decision depends on.
@@ -40,7 +40,7 @@ pub enum Step {
     /// Nothing: all is as it should be, or somebody else acts.
     Rest,
     /// Use this CA from now on.
-    Adopt(Root),
+    Adopt(Box<Root>),
     /// Make a root and create `istio-ca-secret` with it; if another process was first, its root counts.
     Create,
     /// `istio-ca-secret` was deleted: create it again from the CA in force.
@@ -86,7 +86,7 @@ pub fn next_step(state: &State, now: OffsetDateTime) -> Step {
 fn adopt(name: &str, read: Result<Root, String>, state: &State) -> Step {
     match read {
         Ok(root) if state.root.as_deref() == Some(&root) => Step::Rest,
-        Ok(root) => Step::Adopt(root),
+        Ok(root) => Step::Adopt(Box::new(root)),
         // Never overwritten: it may hold the only copy of a key.
         Err(error) => Step::Complain(format!("secret {name} cannot be used as a CA: {error}")),
     }

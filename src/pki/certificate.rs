@@ -4,9 +4,9 @@
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use time::OffsetDateTime;
-use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
+use x509_parser::prelude::{FromDer, GeneralName, ParsedExtension, X509Certificate};
 
-use crate::{Error, pem};
+use crate::{Error, PrivateKey, pem};
 
 /// Longest chain that is followed, root included.
 const MAX_CHAIN: usize = 10;
@@ -67,6 +67,33 @@ impl Certificate {
     /// It as PEM, with a final newline.
     pub fn to_pem(&self) -> String {
         pem::encode("CERTIFICATE", &self.der)
+    }
+
+    /// Serial number as text, hexadecimal octets joined by colons.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`], which a certificate that was read before is not.
+    pub fn serial(&self) -> Result<String, Error> {
+        Ok(parse(&self.der)?.raw_serial_as_string())
+    }
+
+    /// Whether it certifies the public half of `key`.
+    pub fn is_for(&self, key: &PrivateKey) -> bool {
+        self.public_key().is_ok_and(|own| own == key.public_key())
+    }
+
+    /// Its subject's bytes and subject key identifier: what certificates that it signs repeat.
+    pub(crate) fn as_issuer(&self) -> Result<(Vec<u8>, Option<Vec<u8>>), Error> {
+        let x509 = parse(&self.der)?;
+        let identifier =
+            x509.iter_extensions()
+                .find_map(|extension| match extension.parsed_extension() {
+                    ParsedExtension::SubjectKeyIdentifier(identifier) => {
+                        Some(identifier.0.to_vec())
+                    }
+                    _ => None,
+                });
+        Ok((x509.subject().as_raw().to_vec(), identifier))
     }
 
     /// Its public key, as SubjectPublicKeyInfo.

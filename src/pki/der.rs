@@ -1,9 +1,6 @@
 //! Writes the little DER (X.690) that certificates and signing requests need. Reads nothing.
 
-use rcgen::{
-    KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_RSA_SHA256, PublicKeyData,
-    SigningKey,
-};
+use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_RSA_SHA256, SigningKey};
 use time::OffsetDateTime;
 
 use crate::Error;

@@ -2,7 +2,10 @@
 
 use std::fmt;
 
-use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_RSA_SHA256, RsaKeySize};
+use rcgen::{
+    KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_RSA_SHA256, PublicKeyData,
+    RsaKeySize,
+};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 
@@ -32,14 +35,38 @@ impl PrivateKey {
         )?))
     }
 
+    /// A fresh ECDSA key on P-384.
+    ///
+    /// # Errors
+    /// When the system gives no randomness.
+    pub fn generate_p384() -> Result<Self, Error> {
+        Ok(PrivateKey::generated(KeyPair::generate_for(
+            &PKCS_ECDSA_P384_SHA384,
+        )?))
+    }
+
     /// A fresh RSA key of 2048 bits: what a self-signed root uses, as upstream's does.
     ///
     /// # Errors
     /// When the system gives no randomness.
     pub fn generate_rsa_2048() -> Result<Self, Error> {
+        PrivateKey::generate_rsa(2048)
+    }
+
+    /// A fresh RSA key of 2048, 3072 or 4096 bits. Takes up to a second of a CPU.
+    ///
+    /// # Errors
+    /// [`Error::UnsupportedKey`] for another size; when the system gives no randomness.
+    pub fn generate_rsa(bits: u32) -> Result<Self, Error> {
+        let size = match bits {
+            2048 => RsaKeySize::_2048,
+            3072 => RsaKeySize::_3072,
+            4096 => RsaKeySize::_4096,
+            _ => return Err(Error::UnsupportedKey(format!("RSA of {bits} bits"))),
+        };
         Ok(PrivateKey::generated(KeyPair::generate_rsa_for(
             &PKCS_RSA_SHA256,
-            RsaKeySize::_2048,
+            size,
         )?))
     }
 
@@ -78,6 +105,11 @@ impl PrivateKey {
     /// The key as DER, for a TLS stack.
     pub fn to_der(&self) -> PrivateKeyDer<'static> {
         self.der.clone_key()
+    }
+
+    /// Its public half, as SubjectPublicKeyInfo.
+    pub(crate) fn public_key(&self) -> Vec<u8> {
+        self.pair.subject_public_key_info()
     }
 
     pub(crate) fn pair(&self) -> &KeyPair {

@@ -2,13 +2,17 @@
 //! Knows PEM and DER, not Kubernetes; reads no clock, `now` is an argument.
 
 mod certificate;
+mod der;
 mod key;
 mod pem;
+mod request;
 mod san;
 mod signer;
+mod workload;
 
 pub use certificate::{Certificate, parse_bundle, verify};
 pub use key::PrivateKey;
+pub use request::{SigningRequest, signing_request};
 pub use san::control_plane_hosts;
 pub use signer::{Issued, Signer, self_signed_root};
 pub use time::OffsetDateTime;
@@ -19,13 +23,13 @@ pub enum Error {
     /// No PEM block of the wanted kind.
     #[error("no {wanted} found, expected PEM")]
     Missing {
-        /// `certificate` or `private key`.
+        /// `certificate`, `private key` or `certificate signing request`.
         wanted: &'static str,
     },
     /// A PEM block that does not decode.
     #[error("{what} does not decode: {reason}")]
     Malformed {
-        /// `certificate` or `private key`.
+        /// `certificate`, `private key` or `certificate signing request`.
         what: &'static str,
         /// Where decoding stopped.
         reason: String,
@@ -35,6 +39,9 @@ pub enum Error {
         "unsupported private key ({0}), expected RSA of at least 2048 bits or EC P-256 or P-384"
     )]
     UnsupportedKey(String),
+    /// A signing request by somebody who does not have the key.
+    #[error("the signature of the request is not that of its key, or too weak: {0}")]
+    NotProven(String),
     /// Key and certificate are not a pair.
     #[error("the private key does not belong to the certificate {subject:?}")]
     KeyMismatch {

@@ -12,6 +12,11 @@ pub fn encode(label: &str, der: &[u8]) -> String {
     pem::encode_config(&Pem::new(label, der), config)
 }
 
+/// The first PEM block in `text`.
+pub fn decode(text: &str) -> Option<Pem> {
+    pem::parse(text).ok()
+}
+
 /// The PKCS#1 structure inside of a PKCS#8 one (RFC 5208), when that holds an RSA key.
 pub fn rsa_of_pkcs8(der: &[u8]) -> Option<Vec<u8>> {
     let (_, outer) = <Sequence as FromDer>::from_der(der).ok()?;

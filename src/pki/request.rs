@@ -64,7 +64,11 @@ impl SigningRequest {
 pub fn signing_request(key: &PrivateKey, uri: &str) -> Result<String, Error> {
     /// extensionRequest (RFC 2985).
     const EXTENSION_REQUEST: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x09, 0x0e];
-    let names = der::extension(&crate::workload::ALTERNATIVE_NAME, true, &der::uri_names(uri));
+    let names = der::extension(
+        &crate::workload::ALTERNATIVE_NAME,
+        true,
+        &der::uri_names(uri),
+    );
     let attribute = der::sequence(&[
         &der::element(der::OID, &[EXTENSION_REQUEST]),
         &der::element(der::SET, &[&der::sequence(&[&names])]),

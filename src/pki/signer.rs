@@ -3,14 +3,14 @@
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
-    Issuer, KeyUsagePurpose, PublicKeyData, SerialNumber,
+    Issuer, KeyPair, KeyUsagePurpose, PublicKeyData, SerialNumber,
 };
 use time::{Duration, OffsetDateTime};
 
 use crate::{Certificate, Error, PrivateKey};
 
 /// How far the start of a leaf lies in the past, so that a peer whose clock is late accepts it (upstream: 2 min).
-const CLOCK_SKEW: Duration = Duration::minutes(2);
+pub(crate) const CLOCK_SKEW: Duration = Duration::minutes(2);
 
 /// A fresh certificate with its key.
 #[derive(Debug)]
@@ -26,6 +26,10 @@ pub struct Issued {
 pub struct Signer {
     certificate: Certificate,
     key: PrivateKey,
+    /// Its name, byte for byte as its certificates name their issuer.
+    subject: Vec<u8>,
+    /// By which certificates say which of the keys of that name signed them.
+    key_identifier: Option<Vec<u8>>,
 }
 
 /// A self-signed root for `trust_domain`, as upstream makes it: RSA 2048, subject `O=<trust domain>`,
@@ -68,7 +72,39 @@ impl Signer {
                 subject: certificate.subject,
             });
         }
-        Ok(Signer { certificate, key })
+        let (subject, key_identifier) = certificate.as_issuer()?;
+        Ok(Signer {
+            certificate,
+            key,
+            subject,
+            key_identifier,
+        })
+    }
+
+    pub(crate) fn pair(&self) -> &KeyPair {
+        self.key.pair()
+    }
+
+    pub(crate) fn subject(&self) -> &[u8] {
+        &self.subject
+    }
+
+    pub(crate) fn key_identifier(&self) -> Option<&[u8]> {
+        self.key_identifier.as_deref()
+    }
+
+    /// The certificate, if it may sign at `now`.
+    pub(crate) fn valid_at(&self, now: OffsetDateTime) -> Result<&Certificate, Error> {
+        let signer = &self.certificate;
+        if now < signer.not_before || now > signer.not_after {
+            return Err(Error::NotValidNow {
+                subject: signer.subject.clone(),
+                not_before: signer.not_before,
+                not_after: signer.not_after,
+                now,
+            });
+        }
+        Ok(signer)
     }
 
     /// The CA certificate.
@@ -92,15 +128,7 @@ impl Signer {
         now: OffsetDateTime,
         lifetime: Duration,
     ) -> Result<Issued, Error> {
-        let signer = &self.certificate;
-        if now < signer.not_before || now > signer.not_after {
-            return Err(Error::NotValidNow {
-                subject: signer.subject.clone(),
-                not_before: signer.not_before,
-                not_after: signer.not_after,
-                now,
-            });
-        }
+        let signer = self.valid_at(now)?;
         let key = PrivateKey::generate_p256()?;
         let mut params = params(now - CLOCK_SKEW, signer.not_after.min(now + lifetime))?;
         params.subject_alt_names = CertificateParams::new(hosts.to_vec())?.subject_alt_names;

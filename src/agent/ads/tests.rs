@@ -11,8 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{
     Arc, Body, Bytes, Context, ControlPlane, Frame, HeaderMap, Incoming, JoinSet, METHODS, Metrics,
-    Pin, Poll, Request, Response, TokioExecutor, TokioIo, UnixStream, listen, percent_encoded,
-    serve, service_fn,
+    Pin, Poll, Request, Response, TokioExecutor, TokioIo, UnixStream, listen, serve, service_fn,
 };
 use bootstrap::AuthPolicy;
 
@@ -335,9 +334,4 @@ async fn a_reader_that_stops_stops_the_writer() {
     };
     within(go_on).await;
     assert!(read > BOUND / 2, "{read}");
-}
-
-#[test]
-fn messages_are_percent_encoded() {
-    assert_eq!(percent_encoded("100% ü\n"), "100%25 %C3%BC%0A");
 }

@@ -43,7 +43,7 @@ fn streams_carry_the_cluster_and_what_the_environment_adds() {
     ]
     .map(|(name, value)| (name.to_owned(), value.to_owned()))
     .into();
-    let headers = stream_headers("Kubernetes", environment.iter());
+    let headers = stream_headers("Kubernetes", "XDS_HEADER_", environment.iter());
     assert_eq!(headers["clusterid"], "Kubernetes");
     assert_eq!(headers["x-team"], "shop");
     assert_eq!(headers.len(), 2);

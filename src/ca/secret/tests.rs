@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::Secret;
 use pki::OffsetDateTime;
 
 use super::{Seen, State, Step, next_step};
@@ -17,7 +16,7 @@ fn root() -> Arc<Root> {
 }
 
 fn stored(root: &Root) -> Seen {
-    Seen::Present(root.to_secret("istio-system"))
+    Seen::Present(Box::new(root.to_secret("istio-system")))
 }
 
 /// `cacerts` with the same CA.
@@ -26,7 +25,7 @@ fn plugged_in(root: &Root) -> Seen {
     let data = secret.data.get_or_insert_default();
     let certificate = data["ca-cert.pem"].clone();
     data.insert("cert-chain.pem".to_owned(), certificate);
-    Seen::Present(secret)
+    Seen::Present(Box::new(secret))
 }
 
 #[test]
@@ -81,9 +80,9 @@ fn every_process_adopts_what_is_there_once() {
     let Step::Adopt(adopted) = next_step(&state, now()) else {
         panic!("expected adoption");
     };
-    assert_eq!(adopted, *root);
+    assert_eq!(*adopted, *root);
     let state = State {
-        root: Some(Arc::new(adopted)),
+        root: Some(Arc::from(adopted)),
         ..state
     };
     assert_eq!(next_step(&state, now()), Step::Rest);
@@ -99,7 +98,7 @@ fn a_secret_that_changed_is_adopted_again() {
     };
     let step = next_step(&state, now());
     assert!(
-        matches!(&step, Step::Adopt(root) if *root == *new),
+        matches!(&step, Step::Adopt(root) if **root == *new),
         "{step:?}"
     );
 }
@@ -147,7 +146,7 @@ fn an_unusable_secret_is_complained_about_and_never_replaced() {
     for leads in [false, true] {
         for root in [None, Some(root())] {
             let broken = State {
-                own: Seen::Present(Secret::default()),
+                own: Seen::Present(Box::default()),
                 root,
                 leads,
                 ..absent()

@@ -1,3 +1,5 @@
+//! Which signing requests are read, and which are refused.
+
 use rcgen::{CertificateParams, CustomExtension, DnType, KeyPair};
 
 use super::{SigningRequest, signing_request};
@@ -29,7 +31,11 @@ fn extensions_that_the_ca_does_not_know_are_no_obstacle() {
         &[1, 3, 6, 1, 5, 5, 7, 1, 24],
         vec![0x30, 0x03, 0x02, 0x01, 0x05],
     )];
-    let text = params.serialize_request(&key).expect("a request").pem().expect("PEM");
+    let text = params
+        .serialize_request(&key)
+        .expect("a request")
+        .pem()
+        .expect("PEM");
     let request = SigningRequest::from_pem(&text).expect("a verified request");
     assert!(request.has_common_name);
 }
@@ -41,7 +47,10 @@ fn a_request_for_somebody_elses_key_is_refused() {
     let text = signing_request(&key, URI).expect("a request");
     let mut der = pem::decode(&text).expect("PEM").contents().to_vec();
     let own = key.public_key();
-    let at = der.windows(own.len()).position(|part| part == own).expect("its key");
+    let at = der
+        .windows(own.len())
+        .position(|part| part == own)
+        .expect("its key");
     der[at..at + own.len()].copy_from_slice(&other.public_key());
     let forged = pem::encode("CERTIFICATE REQUEST", &der);
     let error = SigningRequest::from_pem(&forged).expect_err("a refusal");

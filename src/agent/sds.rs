@@ -1,0 +1,203 @@
+//! The secret discovery service at the socket where Envoy expects it. What it serves is a value that `workload_cert`
+//! keeps; a stream without an answer yet waits for it, so Envoy gets its certificate the moment there is one.
+
+mod session;
+
+use std::convert::Infallible;
+use std::io;
+use std::path::Path;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response};
+use http_body::{Body, Frame};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+
+use crate::grpc::{self, Code, status};
+use crate::secret::Secrets;
+pub use session::{Dialect, Session};
+
+/// Where Envoy's bootstrap says the service is.
+pub const SOCKET: &str = "./var/run/secrets/workload-spiffe-uds/socket";
+
+/// Envoy has one connection; further ones wait to be accepted until one has ended.
+const MOST_CONNECTIONS: usize = 8;
+/// Envoy opens one stream for each secret.
+const MOST_STREAMS: u32 = 128;
+/// How much of a request may wait here, in bytes.
+const WINDOW: u32 = 64 * 1024;
+
+/// Listens at `path`, unless another program answers there already: an identity provider of the node, which then
+/// serves Envoy in our place.
+pub fn listen(path: &Path) -> io::Result<Option<UnixListener>> {
+    if std::os::unix::net::UnixStream::connect(path).is_ok() {
+        return Ok(None);
+    }
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    crate::ads::listen(path).map(Some)
+}
+
+/// Serves until it is dropped.
+pub async fn serve(listener: UnixListener, secrets: watch::Receiver<Arc<Secrets>>) -> Infallible {
+    let mut connections = JoinSet::new();
+    loop {
+        while connections.len() >= MOST_CONNECTIONS {
+            connections.join_next().await;
+        }
+        while connections.try_join_next().is_some() {}
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                connections.spawn(connection(stream, secrets.clone()));
+            }
+            Err(error) => {
+                tracing::warn!("cannot accept a connection for secrets: {error}");
+                tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+async fn connection(stream: UnixStream, secrets: watch::Receiver<Arc<Secrets>>) {
+    let service = service_fn(move |request| {
+        let answer = answer(request, secrets.clone());
+        async move { Ok::<_, Infallible>(answer) }
+    });
+    let served = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
+        .max_concurrent_streams(MOST_STREAMS)
+        .initial_stream_window_size(WINDOW)
+        .initial_connection_window_size(WINDOW)
+        .serve_connection(TokioIo::new(stream), service)
+        .await;
+    if let Err(error) = served {
+        tracing::debug!("a connection for secrets ended: {error}");
+    }
+}
+
+fn answer(
+    request: Request<Incoming>,
+    secrets: watch::Receiver<Arc<Secrets>>,
+) -> Response<Responses> {
+    let dialect = match request.uri().path() {
+        "/envoy.service.secret.v3.SecretDiscoveryService/StreamSecrets" => Dialect::StateOfTheWorld,
+        "/envoy.service.secret.v3.SecretDiscoveryService/DeltaSecrets" => Dialect::Delta,
+        other => {
+            let mut refusal = Response::new(Responses::none());
+            let reason = format!("{other} is not served here");
+            *refusal.headers_mut() = status(Code::Unimplemented, &reason);
+            return typed(refusal);
+        }
+    };
+    // One response may wait for Envoy; the next is made when it was taken.
+    let (sender, frames) = mpsc::channel(1);
+    let mut driver = JoinSet::new();
+    driver.spawn(drive(
+        Session::new(dialect),
+        request.into_body(),
+        secrets,
+        sender,
+    ));
+    typed(Response::new(Responses {
+        frames: Some(frames),
+        _driver: driver,
+    }))
+}
+
+fn typed(mut response: Response<Responses>) -> Response<Responses> {
+    response
+        .headers_mut()
+        .insert(http::header::CONTENT_TYPE, grpc::CONTENT_TYPE);
+    response
+}
+
+/// Runs one stream until either side ends it.
+async fn drive(
+    mut session: Session,
+    mut requests: Incoming,
+    mut secrets: watch::Receiver<Arc<Secrets>>,
+    responses: mpsc::Sender<Frame<Bytes>>,
+) {
+    let mut messages = grpc::Messages::default();
+    let end: HeaderMap = loop {
+        let now = secrets.borrow_and_update().clone();
+        if let Some(response) = session.next(&now) {
+            let frame = Frame::data(grpc::framed(&response));
+            if responses.send(frame).await.is_err() {
+                return;
+            }
+        }
+        let frame = tokio::select! {
+            frame = requests.frame() => frame,
+            Ok(()) = secrets.changed() => continue,
+        };
+        match frame {
+            Some(Ok(frame)) => {
+                let Some(data) = frame.data_ref() else {
+                    continue;
+                };
+                messages.push(data);
+                if let Err(reason) = take(&mut messages, &mut session) {
+                    tracing::warn!("a stream of secrets ends: {reason}");
+                    break status(Code::InvalidArgument, &reason);
+                }
+            }
+            Some(Err(_)) => return,
+            None => break status(Code::Ok, ""),
+        }
+    };
+    // Envoy may be gone.
+    let _ = responses.send(Frame::trailers(end)).await;
+}
+
+fn take(messages: &mut grpc::Messages, session: &mut Session) -> Result<(), String> {
+    while let Some(message) = messages.next().map_err(|error| error.to_string())? {
+        session
+            .on_request(&message)
+            .map_err(|error| error.to_string())?;
+    }
+    Ok(())
+}
+
+/// What a stream answers, as its driver makes it.
+struct Responses {
+    frames: Option<mpsc::Receiver<Frame<Bytes>>>,
+    /// Ends with the stream.
+    _driver: JoinSet<()>,
+}
+
+impl Responses {
+    fn none() -> Responses {
+        Responses {
+            frames: None,
+            _driver: JoinSet::new(),
+        }
+    }
+}
+
+impl Body for Responses {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        match &mut self.frames {
+            Some(frames) => frames.poll_recv(context).map(|frame| frame.map(Ok)),
+            None => Poll::Ready(None),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.frames.is_none()
+    }
+}
