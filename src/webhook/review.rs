@@ -5,6 +5,8 @@ use axum::Json;
 use axum::body::Bytes;
 use axum::http::{HeaderMap, StatusCode, header::CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -43,6 +45,8 @@ pub struct Request {
 pub enum Verdict {
     /// As it is.
     Allowed,
+    /// Once this JSON patch has been applied to it.
+    Patched(Value),
     /// Not at all, with a reason for the user.
     Denied(String),
 }
@@ -76,6 +80,16 @@ struct AnswerResponse<'a> {
     allowed: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     status: Option<AnswerStatus<'a>>,
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    patch: Option<AnswerPatch>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct AnswerPatch {
+    patch_type: &'static str,
+    /// In base64.
+    patch: String,
 }
 
 #[derive(Serialize)]
@@ -124,11 +138,18 @@ impl Review {
     /// The answer, in the version of the question.
     pub fn answer(&self, verdict: &Verdict) -> Response {
         let status = match verdict {
-            Verdict::Allowed => None,
+            Verdict::Allowed | Verdict::Patched(_) => None,
             Verdict::Denied(message) => Some(AnswerStatus {
                 code: StatusCode::FORBIDDEN.as_u16(),
                 message,
             }),
+        };
+        let patch = match verdict {
+            Verdict::Patched(patch) => Some(AnswerPatch {
+                patch_type: "JSONPatch",
+                patch: STANDARD.encode(patch.to_string()),
+            }),
+            Verdict::Allowed | Verdict::Denied(_) => None,
         };
         Json(Answer {
             api_version: &self.api_version,
@@ -137,6 +158,7 @@ impl Review {
                 uid: &self.request.uid,
                 allowed: status.is_none(),
                 status,
+                patch,
             },
         })
         .into_response()

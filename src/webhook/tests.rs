@@ -1,12 +1,19 @@
 //! What the API server gets for what it sends.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use axum::body::Body;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use http::{Request, StatusCode};
 use http_body_util::BodyExt;
+use prometheus_client::registry::Registry;
 use serde_json::{Value, json};
+use tokio::sync::watch;
 use tower::ServiceExt;
 
-use super::router;
+use super::{Injector, Metrics, router, settings};
 
 fn review(operation: &str, object: &Value) -> String {
     json!({
@@ -22,11 +29,20 @@ fn review(operation: &str, object: &Value) -> String {
 }
 
 async fn send(path: &str, content_type: &str, body: String) -> (StatusCode, String) {
+    send_to(injector(Some(CONFIG)).0, path, content_type, body).await
+}
+
+async fn send_to(
+    injector: Injector,
+    path: &str,
+    content_type: &str,
+    body: String,
+) -> (StatusCode, String) {
     let request = Request::post(path)
         .header("content-type", content_type)
         .body(Body::from(body))
         .expect("a request");
-    let response = router().oneshot(request).await.expect("infallible");
+    let response = router(injector).oneshot(request).await.expect("infallible");
     let status = response.status();
     let body = response.into_body().collect().await.expect("a body");
     (
@@ -41,21 +57,103 @@ async fn answer(path: &str, body: String) -> Value {
     serde_json::from_str(&body).expect("JSON")
 }
 
+/// Injection with small templates of its own; none can be used without `config`.
+fn injector(config: Option<&str>) -> (Injector, Registry) {
+    let (_, follow) = watch::channel(Some(Arc::new(settings::Injection {
+        settings: config.map(|config| ::inject::Settings::parse(config, "{}").expect("settings")),
+        mesh: ::inject::MeshConfig::default(),
+        nodes: BTreeMap::new(),
+    })));
+    let mut registry = Registry::default();
+    let injector = Injector {
+        follow,
+        revision: "default".to_owned(),
+        compliance_policy: String::new(),
+        metrics: Metrics::register(&mut registry),
+    };
+    (injector, registry)
+}
+
+const CONFIG: &str = "templates: {sidecar: 'spec: {containers: [{name: istio-proxy}]}'}";
+
 #[tokio::test]
-async fn injection_is_refused_with_what_to_do() {
-    let pod = json!({"metadata": {"generateName": "web-"}});
-    for path in ["/inject", "/inject/cluster/c1/net/n1"] {
+async fn an_injected_pod_comes_back_as_a_patch() {
+    let pod =
+        json!({"metadata": {"generateName": "web-"}, "spec": {"containers": [{"name": "web"}]}});
+    for (path, cluster) in [("/inject", None), ("/inject/cluster/c1/net/n1", Some("c1"))] {
         let answer = answer(path, review("CREATE", &pod)).await;
         assert_eq!(answer["apiVersion"], "admission.k8s.io/v1");
         assert_eq!(answer["kind"], "AdmissionReview");
         let response = &answer["response"];
-        assert_eq!(response["uid"], "705ab4f5");
-        assert_eq!(response["allowed"], false);
-        let message = response["status"]["message"].as_str().expect("a message");
-        for part in ["does not inject", "sidecar.istio.io/inject=false"] {
-            assert!(message.contains(part), "{message}");
-        }
+        assert_eq!(
+            (&response["uid"], &response["allowed"]),
+            (&json!("705ab4f5"), &json!(true))
+        );
+        assert_eq!(response["patchType"], "JSONPatch");
+        let patch = STANDARD
+            .decode(response["patch"].as_str().expect("a patch"))
+            .expect("base64");
+        let patch: json_patch::Patch = serde_json::from_slice(&patch).expect("a JSON patch");
+        let mut patched = pod.clone();
+        patched["metadata"]["namespace"] = json!("shop");
+        json_patch::patch(&mut patched, &patch).expect("it applies");
+        let containers = patched["spec"]["containers"]
+            .as_array()
+            .expect("containers");
+        assert_eq!(
+            (&containers[0]["name"], &containers[1]["name"]),
+            (&json!("web"), &json!("istio-proxy"))
+        );
+        let environment = containers[1]
+            .pointer("/env/0/value")
+            .and_then(Value::as_str);
+        assert_eq!(environment, cluster);
     }
+}
+
+#[tokio::test]
+async fn who_refuses_is_admitted_unchanged() {
+    let pod = json!({"metadata": {"labels": {"sidecar.istio.io/inject": "false"}}, "spec": {}});
+    let answer = answer("/inject", review("CREATE", &pod)).await;
+    assert_eq!(
+        answer["response"],
+        json!({"uid": "705ab4f5", "allowed": true})
+    );
+}
+
+#[tokio::test]
+async fn who_cannot_be_injected_is_refused_with_the_reason() {
+    let annotated = json!({"metadata": {"name": "web", "annotations": {"sidecar.istio.io/interceptionMode": "off"}}});
+    let denial = |answer: Value| {
+        assert_eq!(answer["response"]["allowed"], false);
+        answer["response"]["status"]["message"]
+            .as_str()
+            .expect("a message")
+            .to_owned()
+    };
+    let found = denial(answer("/inject", review("CREATE", &annotated)).await);
+    assert_eq!(
+        found,
+        "no sidecar for pod shop/: annotation sidecar.istio.io/interceptionMode: \"off\" is invalid, expected REDIRECT, TPROXY or NONE"
+    );
+    let (injector, registry) = injector(None);
+    let (_, body) = send_to(
+        injector,
+        "/inject",
+        "application/json",
+        review("CREATE", &json!({})),
+    )
+    .await;
+    let found = denial(serde_json::from_str(&body).expect("JSON"));
+    assert!(
+        found.contains("configmap istio-sidecar-injector is missing"),
+        "{found}"
+    );
+    let text = serve::metrics::render(&registry);
+    assert!(
+        text.contains("sidecar_injection_failure_total 1\n"),
+        "{text}"
+    );
 }
 
 #[tokio::test]
