@@ -37,7 +37,7 @@ struct PilotDiscovery {
 #[derive(Debug, Subcommand)]
 enum DiscoveryCommand {
     /// Serve proxies: configuration, certificates, webhooks
-    Discovery(roles::discovery::Discovery),
+    Discovery(Box<roles::discovery::Discovery>),
 }
 
 /// Istio's command line.
@@ -51,9 +51,9 @@ struct Istioctl {
 #[derive(Debug, Subcommand)]
 enum Role {
     /// Serve proxies: configuration, certificates, webhooks
-    Discovery(roles::discovery::Discovery),
+    Discovery(Box<roles::discovery::Discovery>),
     /// Reconcile IstioOperator resources
-    Operator(roles::operator::Operator),
+    Operator(Box<roles::operator::Operator>),
 }
 
 fn main() -> ExitCode {
@@ -88,9 +88,9 @@ fn play(role: Role) -> ExitCode {
     let ended: Result<(), Box<dyn Error>> = runtime.block_on(async {
         match role {
             Role::Discovery(discovery) => {
-                roles::discovery::run(discovery).await.map_err(Into::into)
+                roles::discovery::run(*discovery).await.map_err(Into::into)
             }
-            Role::Operator(operator) => roles::operator::run(operator).await.map_err(Into::into),
+            Role::Operator(operator) => roles::operator::run(*operator).await.map_err(Into::into),
         }
     });
     match ended {

@@ -4,7 +4,7 @@
 //! wait in their own window, and new resources replace each other. So a proxy that does not read costs one
 //! step's responses, and no task or slot that others need.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use futures::StreamExt;
@@ -22,8 +22,11 @@ use tonic::Status;
 use tracing::{debug, info, warn};
 
 use crate::metrics::Connected;
-use crate::session::{Event, Output, delta, sotw};
-use crate::{Metrics, Node, Resources};
+use crate::session::{Event, Output, Rejection, delta, sotw};
+use crate::{Metrics, Node, Push, Resources, proxy};
+
+/// Objects that are named in the log of a refusal, at most.
+const SUSPECTS: usize = 20;
 
 /// Who may open a stream.
 #[derive(Clone)]
@@ -41,8 +44,8 @@ pub struct Server {
     pub access: Access,
     /// How this process calls itself to proxies.
     pub control_plane: String,
-    /// What proxies are to have.
-    pub resources: watch::Receiver<Arc<Resources>>,
+    /// Where it is told what a proxy is to have.
+    pub push: Push,
     /// Counted here.
     pub metrics: Metrics,
     /// Ends all streams.
@@ -121,6 +124,8 @@ struct Stream<S: Session> {
 /// What exists once the first request said who is there.
 struct Open<S> {
     session: S,
+    /// What the proxy is to have; values that are not taken in are replaced by later ones.
+    resources: watch::Receiver<Arc<Resources>>,
     node: Node,
     /// Dropped with the stream.
     _connected: Connected,
@@ -172,9 +177,10 @@ impl Server {
 
     /// What a caller may be sent.
     fn visible(&self, resources: &Arc<Resources>, identity: Option<&Identity>) -> Arc<Resources> {
-        match identity {
-            Some(_) => resources.clone(),
-            None => Arc::new(resources.without(type_url::SECRET)),
+        if identity.is_some() || !resources.has(type_url::SECRET) {
+            resources.clone()
+        } else {
+            Arc::new(resources.without(type_url::SECRET))
         }
     }
 }
@@ -200,33 +206,33 @@ impl<S: Session> Stream<S> {
                     }
                     None => return Ok(None),
                 },
-                Ok(()) = self.server.resources.changed() => {
-                    let resources = self.server.resources.borrow_and_update().clone();
+                Some(resources) = changed(self.open.as_mut()) => {
                     Event::Resources(self.server.visible(&resources, self.identity.as_ref()))
                 }
             };
-            self.take_in(event)?;
+            self.take_in(event).await?;
         }
     }
 
-    fn take_in(&mut self, event: Event<S::Request>) -> Result<(), Status> {
-        let open = match (&mut self.open, &event) {
-            (Some(open), _) => open,
-            (None, Event::Request(request)) => {
-                let opened = self.admit(S::node(request))?;
-                self.open.insert(opened)
-            }
-            // A session starts with the resources of its first request.
-            (None, Event::Resources(_)) => return Ok(()),
-        };
+    async fn take_in(&mut self, event: Event<S::Request>) -> Result<(), Status> {
+        if self.open.is_none() {
+            let node = match &event {
+                Event::Request(request) => S::node(request).cloned(),
+                Event::Resources(_) => None,
+            };
+            let opened = self.admit(node.as_ref()).await?;
+            self.open = Some(opened);
+        }
+        let open = self.open.as_mut().expect("opened above");
         let metrics = &self.server.metrics;
         for output in open.session.on(event) {
             match output {
                 Output::Send(response) => self.outbox.push_back(response),
                 Output::Rejected(rejection) => {
                     metrics.rejected(&rejection.type_url);
+                    let suspects = suspects(&open.resources.borrow(), &rejection);
                     warn!(
-                        node = open.node.id, type_url = rejection.type_url, names = ?rejection.names,
+                        node = open.node.id, %suspects, type_url = rejection.type_url, names = ?rejection.names,
                         "proxy refused its configuration and keeps what it had: {}", rejection.message
                     );
                 }
@@ -236,9 +242,9 @@ impl<S: Session> Stream<S> {
         Ok(())
     }
 
-    fn admit(&mut self, node: Option<&WireNode>) -> Result<Open<S>, Status> {
+    async fn admit(&mut self, wire: Option<&WireNode>) -> Result<Open<S>, Status> {
         let node =
-            Node::parse(node).map_err(|error| Status::invalid_argument(error.to_string()))?;
+            Node::parse(wire).map_err(|error| Status::invalid_argument(error.to_string()))?;
         if let Some(identity) = &self.identity
             && !node.is_proven_by(&identity.spiffe)
         {
@@ -249,16 +255,27 @@ impl<S: Session> Stream<S> {
                 "the node is not that of the caller",
             ));
         }
+        let proxy = proxy::of_node(wire.unwrap_or(&WireNode::default()))
+            .map_err(|error| Status::invalid_argument(error.to_string()))?;
+        let shutdown = self.server.shutdown.clone();
+        let subscribed = tokio::select! {
+            () = shutdown.cancelled() => None,
+            subscribed = self.server.push.subscribe(proxy) => subscribed,
+        };
+        let Some(mut resources) = subscribed else {
+            return Err(Status::unavailable("the control plane is shutting down"));
+        };
         info!(
             peer = self.peer,
             node = node.id,
             version = node.version.as_deref().unwrap_or("unknown"),
             "proxy connected"
         );
-        let resources = self.server.resources.borrow_and_update().clone();
-        let resources = self.server.visible(&resources, self.identity.as_ref());
+        let first = resources.borrow_and_update().clone();
+        let first = self.server.visible(&first, self.identity.as_ref());
         Ok(Open {
-            session: (self.new_session)(self.server.control_plane.clone(), resources),
+            session: (self.new_session)(self.server.control_plane.clone(), first),
+            resources,
             _connected: self.server.metrics.connected(node.version.as_deref()),
             node,
         })
@@ -271,6 +288,29 @@ impl<S: Session> Drop for Stream<S> {
             info!(peer = self.peer, node = open.node.id, "proxy disconnected");
         }
     }
+}
+
+/// The next value of what an open stream's proxy is to have; never, before there is one.
+async fn changed<S>(open: Option<&mut Open<S>>) -> Option<Arc<Resources>> {
+    if let Some(open) = open
+        && open.resources.changed().await.is_ok()
+    {
+        return Some(open.resources.borrow_and_update().clone());
+    }
+    std::future::pending().await
+}
+
+/// The objects of users that refused resources were made from.
+fn suspects(resources: &Resources, rejection: &Rejection) -> String {
+    let table = resources.table(&rejection.type_url);
+    let refused = rejection.names.iter().filter_map(|name| table.get(name));
+    let origins: BTreeSet<String> = refused
+        .flat_map(|resource| &resource.origin)
+        .map(ToString::to_string)
+        .collect();
+    // The others are in the proxy's own words or in the list of names.
+    let shown: Vec<String> = origins.into_iter().take(SUSPECTS).collect();
+    shown.join(", ")
 }
 
 fn peer_of(caller: &Caller) -> String {

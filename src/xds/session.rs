@@ -106,3 +106,6 @@ fn control_plane(identifier: &str) -> Option<ControlPlane> {
 fn message(status: &Status) -> String {
     status.message.clone()
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,8 @@
 //! The discovery role: xDS, webhooks and the CA's life, connected. What each does is its own crate's business.
 
+mod engine;
 mod mesh_config;
+mod offline;
 mod options;
 
 use std::future::Future;
@@ -10,18 +12,20 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use axum::routing::get;
 use ca::Root;
-use proto::ads;
+use proto::{ads, certificates};
 use serve::authenticate::TokenReviewer;
 use serve::health::{Check, Readiness};
 use serve::http::{self, Limits, Transport};
 use serve::{Shutdown, health, kubernetes, logging, metrics, shutdown, tls};
+use source::MeshMap;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tracing::{error, info, warn};
 use webhook::ca_bundle;
-use xds::{Access, Resources};
+use xds::Access;
 
+use engine::Source;
 pub use options::Discovery;
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -73,6 +77,9 @@ pub async fn run(options: Discovery) -> Result<(), Error> {
         revision = options.revision(),
         "discovery starts"
     );
+    if let Some(folder) = options.config_dir.clone() {
+        return offline::run(options, folder).await;
+    }
 
     let identity = options.identity();
     let readiness = Readiness::new();
@@ -126,23 +133,42 @@ pub async fn run(options: Discovery) -> Result<(), Error> {
 
     let mut registry = metrics::registry("pilot");
     let xds_metrics = xds::Metrics::register(&mut registry);
+    let ca_metrics = ca::Metrics::register(&mut registry, root.clone());
     let ca_bundle_metrics = ca_bundle::Metrics::register(&mut registry);
     register_uptime(&mut registry);
 
     // Webhooks.
+    let injection = webhook::settings::Objects {
+        client: client.clone(),
+        namespace: options.namespace.clone(),
+        revision: options.revision().to_owned(),
+    };
+    let (follow, following) = webhook::settings::follow(injection, shutdown.clone());
+    services.spawn("injection settings", following);
+    let injector = webhook::Injector {
+        follow: follow.clone(),
+        revision: options.revision().to_owned(),
+        compliance_policy: options.compliance_policy.clone(),
+        metrics: webhook::Metrics::register(&mut registry),
+    };
+    let injection_ready = readiness.check("injection", "its settings");
+    services.spawn(
+        "injection readiness",
+        pass_when_some(follow, injection_ready),
+    );
     let encrypted = Transport::Tls(tls::server_config(serving));
     services.spawn(
         "webhook server",
         http::serve(
             webhook_port,
             encrypted.clone(),
-            webhook::router(),
+            webhook::router(injector),
             Limits::default(),
             shutdown.clone(),
         ),
     );
     webhooks_ready.pass();
-    let (roots, publishing) = roots_of(root, shutdown.clone());
+    let (roots, publishing) = roots_of(root.clone(), shutdown.clone());
     services.spawn("root publisher", publishing);
     services.spawn(
         "caBundle keeper",
@@ -155,31 +181,57 @@ pub async fn run(options: Discovery) -> Result<(), Error> {
         ),
     );
 
-    // xDS. Nothing is compiled yet: every proxy is to have the empty configuration.
-    let (_resources, receiver) = watch::channel(Arc::new(Resources::default()));
+    // xDS: what proxies are to have, and the ports that they ask on.
+    let settings = engine::Settings {
+        source: Source::Cluster(client.clone()),
+        mesh_map: MeshMap::of_revision(&options.namespace, options.revision()),
+        domain: options.domain.clone(),
+    };
+    let loaded = readiness.check("configuration", "the API server's objects");
+    let push = engine::start(settings, &mut services, loaded, &shutdown);
     let ads = |access| {
         let server = xds::Server {
             access,
             control_plane: options.control_plane(&identity, VERSION),
-            resources: receiver.clone(),
+            push: push.clone(),
             metrics: xds_metrics.clone(),
             shutdown: shutdown.clone(),
         };
-        ads::routes(Arc::new(server), MAX_REQUEST).into_axum_router()
+        ads::routes(Arc::new(server), MAX_REQUEST)
     };
-    let reviewer = TokenReviewer {
+    let reviewer = Arc::new(TokenReviewer {
         client,
         audiences: options.token_audiences.clone(),
         trust_domain,
+    });
+    let issuer = ca::server::Server {
+        authenticate: reviewer.clone(),
+        root: root.clone(),
+        lifetimes: options.lifetimes(),
+        metrics: ca_metrics,
     };
-    let proven = ads(Access::Authenticated(Arc::new(reviewer)));
+    let proven = certificates::add(
+        ads(Access::Authenticated(reviewer)),
+        Arc::new(issuer),
+        MAX_REQUEST,
+    );
     services.spawn(
         "xDS server",
-        http::serve(xds_port, encrypted, proven, limits, shutdown.clone()),
+        http::serve(
+            xds_port,
+            encrypted,
+            proven.into_axum_router(),
+            limits,
+            shutdown.clone(),
+        ),
     );
     services.spawn(
         "plaintext xDS server",
-        plain(xds_plaintext_port, ads(Access::Anonymous), limits),
+        plain(
+            xds_plaintext_port,
+            ads(Access::Anonymous).into_axum_router(),
+            limits,
+        ),
     );
     xds_ready.pass();
 
@@ -190,6 +242,16 @@ pub async fn run(options: Discovery) -> Result<(), Error> {
         plain(monitoring_port, monitoring, Limits::default()),
     );
 
+    until_ended(services, readiness, shutdown, &options).await
+}
+
+/// Waits for a signal, or for a service that ends by itself, and then ends everything gracefully.
+async fn until_ended(
+    mut services: Services,
+    readiness: Readiness,
+    shutdown: Shutdown,
+    options: &Discovery,
+) -> Result<(), Error> {
     let ended = tokio::select! {
         signal = shutdown::signalled() => {
             info!(signal = signal.map_err(Error::Signal)?, "shutting down");

@@ -20,7 +20,8 @@ use tonic::transport::Channel;
 use tonic::{Code, Request, Status, Streaming};
 
 use super::{Access, Server};
-use crate::{Metrics, Resource, Resources};
+use crate::session::Rejection;
+use crate::{Metrics, Push, Resource, Resources};
 
 const SOON: Duration = Duration::from_secs(10);
 
@@ -62,7 +63,7 @@ async fn running(access: Access) -> Running {
     let server = Server {
         access,
         control_plane: "istiod-1".to_owned(),
-        resources: receiver,
+        push: Push::same(receiver),
         metrics: Metrics::register(&mut registry),
         shutdown: shutdown.clone(),
     };
@@ -160,7 +161,7 @@ async fn a_recognised_proxy_gets_resources_and_their_changes() {
     let pushed = next(&mut stream).await.expect("a push");
     assert_eq!(
         pushed.resources[0].version,
-        Resource::new("", "2".into()).version
+        Resource::new("", "2".into()).version_text()
     );
     let text = render(&running.registry);
     assert!(
@@ -178,7 +179,7 @@ async fn a_recognised_proxy_gets_resources_and_their_changes() {
 async fn callers_without_credentials_are_refused_and_not_told_why() {
     let mut running = running(Access::Authenticated(Arc::new(ByName))).await;
     let opened = open(&mut running, None, vec![first(CLUSTER, &[])]).await;
-    let status = opened.err().expect("refused");
+    let status = opened.expect_err("refused");
     assert_eq!(
         (status.code(), status.message()),
         (Code::Unauthenticated, "authentication failure")
@@ -271,4 +272,34 @@ async fn oversized_requests_end_the_stream() {
     let ended = timeout(SOON, stream.message()).await.expect("in time");
     assert!(matches!(ended, Ok(None) | Err(_)), "{ended:?}");
     running.shutdown.cancel();
+}
+
+#[test]
+fn a_refusal_names_the_objects_that_its_resources_came_from() {
+    let object = |name: &str| base::ObjectRef {
+        api_version: "networking.istio.io/v1".to_owned(),
+        kind: "VirtualService".to_owned(),
+        namespace: Some("shop".to_owned()),
+        name: name.to_owned(),
+    };
+    let mut resources = Resources::default();
+    for (name, origins) in [
+        ("a", vec!["web", "reviews"]),
+        ("b", vec!["web"]),
+        ("c", vec!["other"]),
+    ] {
+        let mut resource = Resource::new(name, name.into());
+        resource.origin = origins.into_iter().map(object).collect();
+        resources.insert(CLUSTER, resource);
+    }
+    let rejection = Rejection {
+        type_url: CLUSTER.to_owned(),
+        nonce: "1".to_owned(),
+        message: "bad".to_owned(),
+        names: vec!["a".to_owned(), "b".to_owned(), "gone".to_owned()],
+    };
+    assert_eq!(
+        super::suspects(&resources, &rejection),
+        "virtualservice shop/reviews, virtualservice shop/web"
+    );
 }

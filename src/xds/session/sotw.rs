@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use proto::codec::any;
+use proto::codec::{any, type_url};
 use proto::envoy::service::discovery::v3::{DiscoveryRequest, DiscoveryResponse};
 
 use super::{
@@ -32,6 +32,9 @@ struct Watch {
     /// Version and nonce of the last response; none after everything was unsubscribed.
     last: Option<(String, String)>,
     acknowledged: bool,
+    /// What this type's resources belong to was sent again: Envoy warms that until these come after it,
+    /// changed or not.
+    warming: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,6 +78,7 @@ impl Session {
                     follows: wanted,
                     last: None,
                     acknowledged: true,
+                    warming: false,
                 },
             );
             return vec![Output::Send(self.respond(&type_url))];
@@ -91,7 +95,9 @@ impl Session {
                 type_url: type_url.clone(),
                 nonce: nonce.clone(),
                 message: message(error),
-                names: resources.map(|resource| resource.name.clone()).collect(),
+                names: resources
+                    .map(|resource| resource.name.to_string())
+                    .collect(),
             }));
         }
         let changed = watch.follows != wanted;
@@ -104,6 +110,8 @@ impl Session {
         } else {
             output.extend(self.push(&type_url).map(Output::Send));
         }
+        let warmed = warmed_by(&type_url).and_then(|type_url| self.push(type_url));
+        output.extend(warmed.map(Output::Send));
         output
     }
 
@@ -112,7 +120,8 @@ impl Session {
         let watch = self.watches.get(type_url)?;
         let (sent, _) = watch.last.as_ref()?;
         let version = version_of(watch.followed(&self.resources, type_url));
-        (watch.acknowledged && *sent != version).then(|| self.respond(type_url))
+        let differs = watch.warming || *sent != version;
+        (watch.acknowledged && differs).then(|| self.respond(type_url))
     }
 
     fn respond(&mut self, type_url: &str) -> DiscoveryResponse {
@@ -134,6 +143,10 @@ impl Session {
         };
         watch.last = Some((version, nonce));
         watch.acknowledged = false;
+        watch.warming = false;
+        if let Some(warmed) = warmed_by(type_url).and_then(|warmed| self.watches.get_mut(warmed)) {
+            warmed.warming = true;
+        }
         response
     }
 }
@@ -144,12 +157,21 @@ impl Watch {
         resources: &'a Resources,
         type_url: &'a str,
     ) -> impl Iterator<Item = &'a Arc<Resource>> {
-        let follows = move |name: &String| match &self.follows {
+        let follows = move |name: &str| match &self.follows {
             Follows::All => true,
             Follows::Names(names) => names.contains(name),
         };
         let of_type = resources.of_type(type_url);
         of_type.filter(move |resource| follows(&resource.name))
+    }
+}
+
+/// The type without which Envoy does not put a sent resource of another type to use.
+fn warmed_by(type_url: &str) -> Option<&'static str> {
+    match type_url {
+        type_url::CLUSTER => Some(type_url::ENDPOINT),
+        type_url::LISTENER => Some(type_url::ROUTE),
+        _ => None,
     }
 }
 

@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ca::issue::Lifetimes;
 use jiff::SignedDuration;
 use serve::http::Limits;
 use serve::logging::Format;
@@ -35,6 +36,13 @@ pub struct Discovery {
     /// Kubeconfig file, for running outside of the cluster.
     #[arg(long)]
     pub kubeconfig: Option<PathBuf>,
+    /// Folder of YAML files to take configuration from instead of a cluster, followed while it runs.
+    #[arg(
+        long = "config-dir",
+        alias = "configDir",
+        conflicts_with = "kubeconfig"
+    )]
+    pub config_dir: Option<PathBuf>,
     /// Root namespace of the mesh.
     #[arg(
         short = 'n',
@@ -73,6 +81,9 @@ pub struct Discovery {
     /// Further host names of the serving certificate.
     #[arg(long, env = "ISTIOD_CUSTOM_HOST", value_delimiter = ',', hide = true)]
     pub custom_hosts: Vec<String>,
+    /// Name of a policy such as fips-140-3 that injected proxies obey.
+    #[arg(long, env = "COMPLIANCE_POLICY", default_value = "", hide = true)]
+    pub compliance_policy: String,
     /// Audiences of tokens that are accepted.
     #[arg(
         long,
@@ -90,6 +101,22 @@ pub struct Discovery {
         hide = true
     )]
     pub cert_provider: String,
+    /// Lifetime of workloads' certificates for those who ask for none.
+    #[arg(
+        long,
+        env = "DEFAULT_WORKLOAD_CERT_TTL",
+        default_value = "24h",
+        hide = true
+    )]
+    pub default_workload_cert_ttl: SignedDuration,
+    /// Longest lifetime that workloads may ask for.
+    #[arg(
+        long,
+        env = "MAX_WORKLOAD_CERT_TTL",
+        default_value = "2160h",
+        hide = true
+    )]
+    pub max_workload_cert_ttl: SignedDuration,
     #[command(flatten)]
     without_effect: WithoutEffect,
 }
@@ -164,6 +191,11 @@ impl Discovery {
             ("--keepaliveTimeout", Some(self.keepalive_timeout)),
             ("--keepaliveMaxServerConnectionAge", self.max_connection_age),
             ("--shutdownDuration", Some(self.shutdown_duration)),
+            (
+                "DEFAULT_WORKLOAD_CERT_TTL",
+                Some(self.default_workload_cert_ttl),
+            ),
+            ("MAX_WORKLOAD_CERT_TTL", Some(self.max_workload_cert_ttl)),
         ] {
             if duration.is_some_and(|duration| !duration.is_positive()) {
                 return Err(Error::Option(format!("{flag}: expected more than 0s")));
@@ -200,6 +232,15 @@ impl Discovery {
             Format::Json
         } else {
             Format::Text
+        }
+    }
+
+    /// Of workloads' certificates.
+    pub fn lifetimes(&self) -> Lifetimes {
+        let whole = |duration: SignedDuration| time::Duration::seconds(duration.as_secs());
+        Lifetimes {
+            default: whole(self.default_workload_cert_ttl),
+            longest: whole(self.max_workload_cert_ttl),
         }
     }
 
@@ -276,6 +317,18 @@ mod tests {
             given,
             ["--ctrlz_port", "--log_target", "--profile", "--registries"]
         );
+    }
+
+    #[test]
+    fn takes_its_configuration_from_a_folder_or_a_cluster() {
+        for flag in ["--config-dir", "--configDir"] {
+            let options = parse(&format!("{flag} ./mesh")).expect("a folder");
+            assert_eq!(
+                options.config_dir.as_deref(),
+                Some(std::path::Path::new("./mesh"))
+            );
+        }
+        assert!(parse("--config-dir ./mesh --kubeconfig ./kubeconfig").is_err());
     }
 
     #[test]

@@ -21,7 +21,8 @@ fn resources(of: Table) -> Arc<Resources> {
 }
 
 fn version(content: &'static str) -> String {
-    Resource::new("", content.as_bytes().into()).version
+    let resource = Resource::new("", content.as_bytes().into());
+    resource.version_text()
 }
 
 struct Proxy {
@@ -183,32 +184,105 @@ fn a_proxy_that_comes_back_is_told_the_difference() {
     assert_eq!(all_said(&answers), [said(CLUSTER, &["b", "c"], &["d"])]);
 }
 
-#[test]
-fn an_update_sends_what_changed_in_the_order_of_make_before_break() {
-    let mut proxy = Proxy::new(&[
-        (CLUSTER, "a", "1"),
-        (CLUSTER, "b", "1"),
-        (LISTENER, "l", "1"),
-    ]);
-    for type_url in [LISTENER, CLUSTER] {
+/// A proxy that follows all clusters and listeners, and the endpoints of `a`.
+fn settled(of: Table) -> Proxy {
+    let mut proxy = Proxy::new(of);
+    for type_url in [CLUSTER, LISTENER] {
         let answers = proxy.subscribe(type_url, &[]);
         proxy.ack(&answers[0]);
     }
     let answers = proxy.subscribe(ENDPOINT, &["a"]);
-    proxy.ack(&answers[0]);
-    let pushed = proxy.update(&[
-        (CLUSTER, "b", "2"),
-        (LISTENER, "l", "2"),
+    assert_eq!(proxy.ack(&answers[0]), []);
+    proxy
+}
+
+#[test]
+fn clusters_go_only_after_listeners_stopped_naming_them() {
+    let mut proxy = settled(&[
+        (CLUSTER, "a", "1"),
+        (CLUSTER, "b", "1"),
         (ENDPOINT, "a", "1"),
+        (LISTENER, "l", "1"),
     ]);
+    let pushed = proxy.update(&[(CLUSTER, "b", "2"), (LISTENER, "l", "2")]);
     assert_eq!(
         all_said(&pushed),
-        [
-            said(CLUSTER, &["b"], &["a"]),
-            said(ENDPOINT, &["a"], &[]),
-            said(LISTENER, &["l"], &[])
-        ]
+        [said(CLUSTER, &["b"], &[]), said(LISTENER, &["l"], &[])]
     );
+    assert_eq!(proxy.ack(&pushed[0]), []);
+    let released = proxy.ack(&pushed[1]);
+    assert_eq!(
+        all_said(&released),
+        [said(CLUSTER, &[], &["a"]), said(ENDPOINT, &[], &["a"])]
+    );
+    assert_eq!(proxy.ack(&released[0]), []);
+    assert_eq!(proxy.ack(&released[1]), []);
+}
+
+#[test]
+fn clusters_stay_while_the_listeners_that_replace_their_users_are_refused() {
+    let mut proxy = settled(&[(CLUSTER, "a", "1"), (LISTENER, "l", "1")]);
+    let pushed = proxy.update(&[(LISTENER, "l", "bad")]);
+    assert_eq!(all_said(&pushed), [said(LISTENER, &["l"], &[])]);
+    assert!(matches!(&proxy.nack(&pushed[0])[..], [Output::Rejected(_)]));
+    let pushed = proxy.update(&[(LISTENER, "l", "good")]);
+    assert_eq!(all_said(&pushed), [said(LISTENER, &["l"], &[])]);
+    let released = proxy.ack(&pushed[0]);
+    assert_eq!(all_said(&released), [said(CLUSTER, &[], &["a"])]);
+}
+
+#[test]
+fn a_cluster_that_came_back_while_its_removal_waited_is_not_removed() {
+    let all: Table = &[(CLUSTER, "a", "1"), (LISTENER, "l", "1")];
+    let mut proxy = settled(all);
+    let pushed = proxy.update(&[(LISTENER, "l", "2")]);
+    let pushed_back = proxy.update(all);
+    assert_eq!(pushed_back, []);
+    let told = proxy.ack(&pushed[0]);
+    assert_eq!(all_said(&told), [said(LISTENER, &["l"], &[])]);
+    assert_eq!(proxy.ack(&told[0]), []);
+}
+
+#[test]
+fn endpoints_follow_a_changed_cluster_even_if_they_did_not_change() {
+    let mut proxy = settled(&[(CLUSTER, "a", "1"), (ENDPOINT, "a", "1")]);
+    let pushed = proxy.update(&[(CLUSTER, "a", "2"), (ENDPOINT, "a", "1")]);
+    assert_eq!(
+        all_said(&pushed),
+        [said(CLUSTER, &["a"], &[]), said(ENDPOINT, &["a"], &[])]
+    );
+    assert_eq!(proxy.ack(&pushed[0]), []);
+    assert_eq!(proxy.ack(&pushed[1]), []);
+}
+
+#[test]
+fn endpoints_follow_a_cluster_that_changed_while_the_proxy_was_away() {
+    let mut proxy = Proxy::new(&[(CLUSTER, "a", "2"), (ENDPOINT, "a", "1")]);
+    let brought = |content| BTreeMap::from([("a".to_owned(), version(content))]);
+    proxy.ask(DeltaDiscoveryRequest {
+        initial_resource_versions: brought("1"),
+        ..request(CLUSTER)
+    });
+    let answers = proxy.ask(DeltaDiscoveryRequest {
+        initial_resource_versions: brought("1"),
+        resource_names_subscribe: vec!["a".to_owned()],
+        ..request(ENDPOINT)
+    });
+    assert_eq!(all_said(&answers), [said(ENDPOINT, &["a"], &[])]);
+}
+
+#[test]
+fn a_proxy_that_comes_back_to_the_same_state_is_sent_nothing() {
+    let mut proxy = Proxy::new(&[(CLUSTER, "a", "1"), (ENDPOINT, "a", "1")]);
+    let brought = || BTreeMap::from([("a".to_owned(), version("1"))]);
+    for (type_url, names) in [(CLUSTER, vec![]), (ENDPOINT, vec!["a".to_owned()])] {
+        let answers = proxy.ask(DeltaDiscoveryRequest {
+            initial_resource_versions: brought(),
+            resource_names_subscribe: names,
+            ..request(type_url)
+        });
+        assert_eq!(all_said(&answers), [said(type_url, &[], &[])]);
+    }
 }
 
 #[test]

@@ -171,3 +171,44 @@ fn no_names_any_more_means_silence_until_it_asks_again() {
     let again = proxy.ask(ENDPOINT, &["a"], &first[0].nonce);
     assert_eq!(contents(&again), ["a2"]);
 }
+
+#[test]
+fn endpoints_follow_changed_clusters_and_routes_follow_changed_listeners() {
+    let mut proxy = Proxy::new(&[
+        (CLUSTER, "a", "a1"),
+        (ENDPOINT, "a", "e1"),
+        (LISTENER, "l", "l1"),
+        (ROUTE, "80", "r1"),
+    ]);
+    for (type_url, names) in [
+        (CLUSTER, &[][..]),
+        (ENDPOINT, &["a"]),
+        (LISTENER, &[]),
+        (ROUTE, &["80"]),
+    ] {
+        let answer = proxy.ask(type_url, names, "");
+        assert_eq!(proxy.ask(type_url, names, &answer[0].nonce), []);
+    }
+    let types = |pushed: &[DiscoveryResponse]| -> Vec<String> {
+        pushed
+            .iter()
+            .map(|response| response.type_url.clone())
+            .collect()
+    };
+    let pushed = proxy.update(&[
+        (CLUSTER, "a", "a2"),
+        (ENDPOINT, "a", "e1"),
+        (LISTENER, "l", "l1"),
+        (ROUTE, "80", "r1"),
+    ]);
+    assert_eq!(types(&pushed), [CLUSTER, ENDPOINT]);
+    assert_eq!(proxy.ask(CLUSTER, &[], &pushed[0].nonce), []);
+    assert_eq!(proxy.ask(ENDPOINT, &["a"], &pushed[1].nonce), []);
+    let pushed = proxy.update(&[
+        (CLUSTER, "a", "a2"),
+        (ENDPOINT, "a", "e1"),
+        (LISTENER, "l", "l2"),
+        (ROUTE, "80", "r1"),
+    ]);
+    assert_eq!(types(&pushed), [LISTENER, ROUTE]);
+}

@@ -1,0 +1,70 @@
+//! Discovery without a cluster: configuration from files, served in plaintext on the port without secrets.
+//! There is no CA, no webhook and nobody to ask who a caller is.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use axum::routing::get;
+use proto::ads;
+use serve::health::Readiness;
+use serve::http::{self, Limits, Transport};
+use serve::{Shutdown, health, metrics};
+use source::MeshMap;
+use tracing::info;
+use xds::Access;
+
+use super::engine::{self, Source};
+use super::{Discovery, Error, MAX_REQUEST, Services, VERSION, bind, register_uptime, until_ended};
+
+/// Runs until SIGTERM or SIGINT, then closes gracefully.
+///
+/// # Errors
+/// [`Error`].
+pub async fn run(options: Discovery, folder: PathBuf) -> Result<(), Error> {
+    info!(folder = %folder.display(), "configuration comes from files, no cluster is used");
+    let readiness = Readiness::new();
+    let shutdown = Shutdown::new();
+    let mut services = Services::default();
+    let health_port = bind("--httpAddr", &options.http_addr).await?;
+    let monitoring_port = bind("--monitoringAddr", &options.monitoring_addr).await?;
+    let xds_port = bind("--grpcAddr", &options.grpc_addr).await?;
+
+    let mut registry = metrics::registry("pilot");
+    let xds_metrics = xds::Metrics::register(&mut registry);
+    register_uptime(&mut registry);
+    let settings = engine::Settings {
+        source: Source::Files(folder),
+        mesh_map: MeshMap::of_revision(&options.namespace, options.revision()),
+        domain: options.domain.clone(),
+    };
+    let loaded = readiness.check("configuration", "the files of the folder");
+    let push = engine::start(settings, &mut services, loaded, &shutdown);
+    let server = xds::Server {
+        access: Access::Anonymous,
+        control_plane: options.control_plane(&options.identity(), VERSION),
+        push,
+        metrics: xds_metrics,
+        shutdown: shutdown.clone(),
+    };
+    let xds = ads::routes(Arc::new(server), MAX_REQUEST).into_axum_router();
+    let monitoring =
+        metrics::router(Arc::new(registry)).route("/version", get(|| async { VERSION }));
+    let health = health::router(readiness.clone());
+    for (name, port, router, limits) in [
+        ("readiness server", health_port, health, Limits::default()),
+        ("plaintext xDS server", xds_port, xds, options.limits()),
+        (
+            "monitoring server",
+            monitoring_port,
+            monitoring,
+            Limits::default(),
+        ),
+    ] {
+        let ends = shutdown.clone();
+        services.spawn(
+            name,
+            http::serve(port, Transport::Plaintext, router, limits, ends),
+        );
+    }
+    until_ended(services, readiness, shutdown, &options).await
+}

@@ -1,0 +1,136 @@
+//! What a source tells the store, and how one object as written becomes that.
+
+use api::mesh_config::MeshConfig;
+use api::snapshot::{Item, Key, Kind, read};
+use base::{ObjectRef, Problem};
+use serde_json::Value;
+
+/// Key of the mesh configuration in its ConfigMap.
+const MESH: &str = "mesh";
+
+/// One change of the world. Sources send them in batches; a batch becomes visible as a whole.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Change {
+    /// An object is so from now on.
+    Put(Box<Item>),
+    /// An object is gone.
+    Remove(Kind, Key),
+    /// An object is there but cannot be used. It counts as gone, so that what is in force follows from
+    /// what the objects say now and not from what they said before.
+    Refuse(Kind, Key, Problem),
+    /// The settings of the whole mesh.
+    Configure(Box<MeshConfig>),
+    /// The settings of the whole mesh cannot be used. The previous ones stay: defaults would change every proxy.
+    RefuseMesh(Problem),
+    /// A source has told everything that it knew at its start.
+    Complete,
+}
+
+/// Where the mesh configuration is kept: a ConfigMap with the key `mesh`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MeshMap {
+    /// Root namespace of the mesh.
+    pub namespace: String,
+    /// `istio`, or `istio-<revision>`.
+    pub name: String,
+}
+
+impl MeshMap {
+    /// That of a revision; `default` is the one without a name.
+    pub fn of_revision(namespace: &str, revision: &str) -> Self {
+        MeshMap {
+            namespace: namespace.to_owned(),
+            name: match revision {
+                "" | "default" => "istio".to_owned(),
+                revision => format!("istio-{revision}"),
+            },
+        }
+    }
+}
+
+/// What an object is to the mesh.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Id {
+    /// The ConfigMap with the mesh configuration.
+    Mesh,
+    /// One of the kinds that the mesh reads.
+    Object(Kind, Key),
+}
+
+impl Id {
+    /// The id of an object; `None` when the mesh does not read it.
+    pub fn of(object: &Value, mesh_map: &MeshMap) -> Option<Self> {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let (api_version, kind) = (text(&object["apiVersion"]), text(&object["kind"]));
+        let metadata = &object["metadata"];
+        let key = Key::new(text(&metadata["namespace"]), text(&metadata["name"]));
+        if (api_version.as_str(), kind.as_str()) == ("v1", "ConfigMap") {
+            let is_mesh = key.namespace == mesh_map.namespace && key.name == mesh_map.name;
+            return is_mesh.then_some(Id::Mesh);
+        }
+        match Kind::of(&api_version, &kind)? {
+            kind if is_cluster_scoped(kind) => Some(Id::Object(kind, Key::new("", key.name))),
+            kind => Some(Id::Object(kind, key)),
+        }
+    }
+
+    /// The change that this object makes.
+    pub fn told(self, object: &Value) -> Change {
+        match self {
+            Id::Mesh => mesh_config(object),
+            Id::Object(kind, key) => match read(object) {
+                Ok(Some(item)) => Change::Put(Box::new(item)),
+                Ok(None) => Change::Remove(kind, key),
+                Err(problem) => Change::Refuse(kind, key, problem),
+            },
+        }
+    }
+
+    /// The change that its end makes.
+    pub fn gone(self) -> Change {
+        match self {
+            Id::Mesh => Change::Configure(Box::default()),
+            Id::Object(kind, key) => Change::Remove(kind, key),
+        }
+    }
+}
+
+/// Whether objects of a kind are in no namespace.
+pub(crate) fn is_cluster_scoped(kind: Kind) -> bool {
+    matches!(kind, Kind::Namespace | Kind::Node)
+}
+
+fn mesh_config(config_map: &Value) -> Change {
+    let text = config_map["data"][MESH].as_str().unwrap_or_default();
+    let parsed = api::yaml::documents(text)
+        .map_err(|error| error.to_string())
+        .and_then(|documents| match &documents[..] {
+            [] => Ok(MeshConfig::default()),
+            // A list would pass for the fields of the settings in their order.
+            [document] if !document.is_object() => Err("not a map of settings".to_owned()),
+            [document] => MeshConfig::parse(document),
+            more => Err(format!("{} documents, expected one", more.len())),
+        });
+    match parsed {
+        Ok(config) => Change::Configure(Box::new(config)),
+        Err(reason) => {
+            let metadata = &config_map["metadata"];
+            let subject = ObjectRef {
+                api_version: "v1".to_owned(),
+                kind: "ConfigMap".to_owned(),
+                namespace: metadata["namespace"].as_str().map(str::to_owned),
+                name: metadata["name"].as_str().unwrap_or_default().to_owned(),
+            };
+            let message = format!("cannot be used, the previous settings stay: {reason}");
+            Change::RefuseMesh(Problem::error(
+                &subject,
+                "data.mesh",
+                "InvalidValue",
+                message,
+            ))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

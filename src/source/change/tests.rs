@@ -1,0 +1,101 @@
+//! What objects become at the door.
+
+use api::snapshot::{Item, Key, Kind};
+use serde_json::{Value, json};
+
+use super::{Change, Id, MeshMap};
+
+fn mesh_map() -> MeshMap {
+    MeshMap::of_revision("istio-system", "")
+}
+
+fn told(object: &Value) -> Option<Change> {
+    Some(Id::of(object, &mesh_map())?.told(object))
+}
+
+#[test]
+fn the_mesh_configuration_of_a_revision_has_its_name() {
+    let name = |revision| MeshMap::of_revision("istio-system", revision).name;
+    assert_eq!(
+        [name(""), name("default"), name("canary")],
+        ["istio", "istio", "istio-canary"]
+    );
+}
+
+#[test]
+fn only_that_one_config_map_configures_the_mesh() {
+    let config_map = |namespace: &str, name: &str| {
+        json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"namespace": namespace, "name": name},
+            "data": {"mesh": "accessLogFile: /dev/stdout"}})
+    };
+    let Some(Change::Configure(mesh)) = told(&config_map("istio-system", "istio")) else {
+        panic!("expected settings");
+    };
+    assert_eq!(mesh.access_log_file, "/dev/stdout");
+    assert_eq!(told(&config_map("shop", "istio")), None);
+    assert_eq!(told(&config_map("istio-system", "other")), None);
+}
+
+#[test]
+fn a_mesh_configuration_that_cannot_be_read_names_its_field() {
+    for mesh in ["- a list", "a: b: c", "enableAutoMtls: perhaps"] {
+        let change = told(&json!({"apiVersion": "v1", "kind": "ConfigMap",
+            "metadata": {"namespace": "istio-system", "name": "istio"}, "data": {"mesh": mesh}}));
+        let Some(Change::RefuseMesh(problem)) = change else {
+            panic!("expected a refusal of {mesh}, got {change:?}");
+        };
+        assert!(
+            problem
+                .to_string()
+                .starts_with("configmap istio-system/istio: data.mesh "),
+            "{problem}"
+        );
+    }
+}
+
+#[test]
+fn an_object_of_the_wrong_form_is_refused_by_name() {
+    let object = json!({"apiVersion": "networking.istio.io/v1beta1", "kind": "VirtualService",
+        "metadata": {"namespace": "shop", "name": "reviews"}, "spec": {"hosts": 7}});
+    let Some(Change::Refuse(kind, key, problem)) = told(&object) else {
+        panic!("expected a refusal");
+    };
+    assert_eq!(
+        (kind, key),
+        (Kind::VirtualService, Key::new("shop", "reviews"))
+    );
+    assert!(
+        problem
+            .to_string()
+            .starts_with("virtualservice shop/reviews: spec"),
+        "{problem}"
+    );
+}
+
+#[test]
+fn every_version_of_a_kind_is_the_same_object() {
+    let key = |version: &str| {
+        let object = json!({"apiVersion": format!("networking.istio.io/{version}"), "kind": "Gateway",
+            "metadata": {"namespace": "shop", "name": "gateway"}, "spec": {}});
+        match told(&object) {
+            Some(Change::Put(item)) => match *item {
+                Item::Gateway(key, _) => key,
+                other => panic!("expected a gateway, got {other:?}"),
+            },
+            other => panic!("expected an object, got {other:?}"),
+        }
+    };
+    assert_eq!(key("v1"), key("v1alpha3"));
+}
+
+#[test]
+fn kinds_that_the_mesh_does_not_read_are_nothing() {
+    for (version, kind) in [
+        ("v1", "Secret"),
+        ("apps/v1", "Deployment"),
+        ("gateway.example.com/v1", "Gateway"),
+    ] {
+        let object = json!({"apiVersion": version, "kind": kind, "metadata": {"name": "a", "namespace": "b"}});
+        assert_eq!(told(&object), None, "{version} {kind}");
+    }
+}

@@ -1,0 +1,223 @@
+//! Objects from a Kubernetes API server: one watch per kind, each of which survives malformed objects, failures
+//! and kinds that the server does not know. Only reads.
+
+use api::snapshot::{Key, Kind};
+use futures::StreamExt;
+use futures::stream::{BoxStream, SelectAll};
+use kube::api::DynamicObject;
+use kube::core::ApiResource;
+use kube::runtime::WatchStreamExt;
+use kube::runtime::watcher::{self, Event, watcher};
+use kube::{Api, Client};
+use serde_json::Value;
+use tokio::sync::mpsc;
+use tracing::{debug, warn};
+
+use crate::Change;
+use crate::change::{Id, MeshMap};
+use crate::roster::Roster;
+
+/// A kind as the API server calls it.
+#[derive(Clone, Copy, Debug)]
+struct Watched {
+    group: &'static str,
+    version: &'static str,
+    kind: &'static str,
+    plural: &'static str,
+}
+
+const fn watched(
+    group: &'static str,
+    version: &'static str,
+    kind: &'static str,
+    plural: &'static str,
+) -> Watched {
+    Watched {
+        group,
+        version,
+        kind,
+        plural,
+    }
+}
+
+const NETWORKING: &str = "networking.istio.io";
+
+/// Everything that the mesh reads, and the ConfigMap of its settings, which comes first.
+const WATCHED: [Watched; 13] = [
+    watched("", "v1", "ConfigMap", "configmaps"),
+    watched("", "v1", "Namespace", "namespaces"),
+    watched("", "v1", "Node", "nodes"),
+    watched("", "v1", "Service", "services"),
+    watched("", "v1", "Pod", "pods"),
+    watched("discovery.k8s.io", "v1", "EndpointSlice", "endpointslices"),
+    watched(NETWORKING, "v1", "VirtualService", "virtualservices"),
+    watched(NETWORKING, "v1", "DestinationRule", "destinationrules"),
+    watched(NETWORKING, "v1", "Gateway", "gateways"),
+    watched(NETWORKING, "v1", "ServiceEntry", "serviceentries"),
+    watched(NETWORKING, "v1", "WorkloadEntry", "workloadentries"),
+    watched(NETWORKING, "v1", "Sidecar", "sidecars"),
+    watched(
+        "security.istio.io",
+        "v1",
+        "PeerAuthentication",
+        "peerauthentications",
+    ),
+];
+
+impl Watched {
+    fn resource(&self) -> ApiResource {
+        ApiResource {
+            group: self.group.to_owned(),
+            version: self.version.to_owned(),
+            api_version: self.api_version(),
+            kind: self.kind.to_owned(),
+            plural: self.plural.to_owned(),
+        }
+    }
+
+    fn api_version(&self) -> String {
+        match self.group {
+            "" => self.version.to_owned(),
+            group => format!("{group}/{}", self.version),
+        }
+    }
+}
+
+type Events = BoxStream<'static, (usize, watcher::Result<Event<DynamicObject>>)>;
+
+/// Tells `changes` what the API server holds, now and whenever it changes, until nobody listens.
+/// Watches that fail are tried again, with growing pauses of at most half a minute.
+pub async fn follow(client: Client, mesh_map: MeshMap, changes: mpsc::Sender<Vec<Change>>) {
+    let events = WATCHED.iter().enumerate();
+    let events = events.map(|(index, watched)| open(&client, &mesh_map, index, watched));
+    let mut events: SelectAll<Events> = events.collect();
+    let mut listings = Listings::new(mesh_map);
+    loop {
+        let (index, event) = tokio::select! {
+            () = changes.closed() => return,
+            event = events.next() => event.expect("watches never end"),
+        };
+        let batch = listings.take_in(index, event);
+        if !batch.is_empty() && changes.send(batch).await.is_err() {
+            return;
+        }
+    }
+}
+
+fn open(client: &Client, mesh_map: &MeshMap, index: usize, watched: &Watched) -> Events {
+    let resource = watched.resource();
+    let (api, config): (Api<DynamicObject>, _) = if watched.kind == "ConfigMap" {
+        let selector = format!("metadata.name={}", mesh_map.name);
+        (
+            Api::namespaced_with(client.clone(), &mesh_map.namespace, &resource),
+            watcher::Config::default().fields(&selector),
+        )
+    } else {
+        (
+            Api::all_with(client.clone(), &resource),
+            watcher::Config::default(),
+        )
+    };
+    watcher(api, config)
+        .default_backoff()
+        .map(move |event| (index, event))
+        .boxed()
+}
+
+/// How far each watch is.
+struct Listings {
+    mesh_map: MeshMap,
+    rosters: Vec<Roster>,
+    missing: Vec<bool>,
+    complete: bool,
+}
+
+impl Listings {
+    fn new(mesh_map: MeshMap) -> Self {
+        Listings {
+            mesh_map,
+            rosters: WATCHED.iter().map(|_| Roster::default()).collect(),
+            missing: vec![true; WATCHED.len()],
+            complete: false,
+        }
+    }
+
+    /// The changes that an event of one watch makes.
+    fn take_in(
+        &mut self,
+        index: usize,
+        event: watcher::Result<Event<DynamicObject>>,
+    ) -> Vec<Change> {
+        let watched = &WATCHED[index];
+        match event {
+            Ok(Event::Init) => {
+                self.rosters[index].begin();
+                Vec::new()
+            }
+            Ok(Event::InitApply(object) | Event::Apply(object)) => {
+                let object = as_written(object, watched);
+                let Some(id) = Id::of(&object, &self.mesh_map) else {
+                    return Vec::new();
+                };
+                self.rosters[index].seen(&key_of(&object));
+                vec![id.told(&object)]
+            }
+            Ok(Event::Delete(object)) => {
+                let object = as_written(object, watched);
+                self.rosters[index].gone(&key_of(&object));
+                let id = Id::of(&object, &self.mesh_map);
+                id.into_iter().map(Id::gone).collect()
+            }
+            Ok(Event::InitDone) => self.listed(index),
+            Err(watcher::Error::InitialListFailed(kube::Error::Api(status)))
+                if status.code == 404 =>
+            {
+                // An API server that does not know the kind has no objects of it.
+                debug!(kind = watched.kind, "not served by this API server");
+                self.rosters[index].begin();
+                self.listed(index)
+            }
+            Err(error) => {
+                warn!(kind = watched.kind, %error, "a watch failed, retrying");
+                Vec::new()
+            }
+        }
+    }
+
+    fn listed(&mut self, index: usize) -> Vec<Change> {
+        let lost = self.rosters[index].finish();
+        let watched = &WATCHED[index];
+        let mut changes: Vec<Change> = lost
+            .into_iter()
+            .map(|key| match Kind::of(&watched.api_version(), watched.kind) {
+                Some(kind) => Id::Object(kind, key).gone(),
+                None => Id::Mesh.gone(),
+            })
+            .collect();
+        self.missing[index] = false;
+        if !self.complete && !self.missing.contains(&true) {
+            self.complete = true;
+            changes.push(Change::Complete);
+        }
+        changes
+    }
+}
+
+/// The object as its author wrote it. Items of a list do not say what they are.
+fn as_written(mut object: DynamicObject, watched: &Watched) -> Value {
+    object.metadata.managed_fields = None;
+    let mut value = object.data;
+    value["apiVersion"] = Value::String(watched.api_version());
+    value["kind"] = Value::String(watched.kind.to_owned());
+    value["metadata"] = serde_json::to_value(object.metadata)
+        .expect("object metadata holds strings, numbers and times only");
+    value
+}
+
+fn key_of(object: &Value) -> Key {
+    let text = |field: &str| object["metadata"][field].as_str().unwrap_or_default();
+    Key::new(text("namespace"), text("name"))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,10 @@
+//! Where configuration comes from: objects of Kubernetes or of files become changes, and the store, the one
+//! writer, turns changes into snapshots and endpoint tables. Knows nothing of Envoy or of proxies.
+
+mod change;
+pub mod files;
+pub mod kube;
+mod roster;
+pub mod store;
+
+pub use change::{Change, MeshMap};
