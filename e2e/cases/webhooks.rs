@@ -2,10 +2,10 @@
 
 use e2e::{cluster, eventually::eventually, mesh};
 use kube::api::{DeleteParams, PostParams};
-use serde_json::json;
+use serde_json::{Value, json};
 
 #[tokio::test]
-async fn injection_is_refused_with_a_sentence_that_says_so() {
+async fn a_pod_in_a_labelled_namespace_gets_its_sidecar() {
     let client = cluster::client().await;
     let _mesh = mesh::shared(&client).await;
     let namespace = json!({
@@ -16,28 +16,59 @@ async fn injection_is_refused_with_a_sentence_that_says_so() {
         .await
         .expect("a namespace");
     let pods = cluster::dynamic(&client, "v1", "Pod", Some("webhooks-inject"));
-    let pod = serde_json::from_value(json!({
-        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "app", "namespace": "webhooks-inject"},
-        "spec": {"containers": [{"name": "app", "image": "localhost/none:0"}]}
-    }))
-    .expect("a pod");
     let dry_run = PostParams {
         dry_run: true,
         field_manager: None,
     };
-    eventually(&client, "a refusal", 20, || async {
-        match pods.create(&dry_run, &pod).await {
-            Ok(_) => Err("the pod was admitted".to_owned()),
-            Err(kube::Error::Api(status))
-                if status.message.contains("injection")
-                    && status.message.contains("denied the request") =>
-            {
-                Ok(())
-            }
-            Err(error) => Err(error.to_string()),
-        }
+    let pod = |annotations: Value| {
+        let pod = json!({
+            "apiVersion": "v1", "kind": "Pod",
+            "metadata": {"name": "app", "namespace": "webhooks-inject", "annotations": annotations},
+            "spec": {"serviceAccountName": "default", "containers": [{"name": "app", "image": "localhost/none:0"}]}
+        });
+        serde_json::from_value(pod).expect("a pod")
+    };
+    let names = |list: &Value| -> Vec<String> {
+        let items = list.as_array().into_iter().flatten();
+        items
+            .filter_map(|item| Some(item["name"].as_str()?.to_owned()))
+            .collect()
+    };
+    let (created, _) = eventually(&client, "an injected pod", 20, || async {
+        pods.create(&dry_run, &pod(json!({})))
+            .await
+            .map_err(|error| error.to_string())
     })
     .await;
+    let spec = &created.data["spec"];
+    assert_eq!(
+        names(&spec["initContainers"]),
+        ["istio-init", "istio-proxy"]
+    );
+    assert_eq!(names(&spec["containers"]), ["app"]);
+    assert_eq!(spec["initContainers"][1]["restartPolicy"], "Always");
+    let labels = created.metadata.labels.unwrap_or_default();
+    assert_eq!(labels["security.istio.io/tlsMode"], "istio");
+
+    let classic = pod(json!({"sidecar.istio.io/nativeSidecar": "false"}));
+    let created = pods.create(&dry_run, &classic).await.expect("a pod");
+    let spec = &created.data["spec"];
+    assert_eq!(names(&spec["initContainers"]), ["istio-init"]);
+    // The sample holds applications until their proxy is ready.
+    assert_eq!(names(&spec["containers"]), ["istio-proxy", "app"]);
+    let hook = &spec["containers"][0]["lifecycle"]["postStart"]["exec"]["command"];
+    assert_eq!(hook, &json!(["pilot-agent", "wait"]));
+
+    let wrong = pod(json!({"sidecar.istio.io/interceptionMode": "off"}));
+    let error = pods.create(&dry_run, &wrong).await.expect_err("refused");
+    let message = error.to_string();
+    for part in [
+        "sidecar.istio.io/interceptionMode",
+        "REDIRECT, TPROXY or NONE",
+    ] {
+        assert!(message.contains(part), "{message}");
+    }
+
     let namespaces = cluster::dynamic(&client, "v1", "Namespace", None);
     namespaces
         .delete("webhooks-inject", &DeleteParams::default())

@@ -5,6 +5,7 @@ set -euo pipefail
 unset KUBECONFIG
 . "$(dirname "$0")/settings.sh"
 . "$HERE/phase.sh"
+. "$HERE/operator.sh"
 cd "$ROOT"
 
 # The runner's summary stays the last thing shown.
@@ -29,7 +30,8 @@ phase "build the programs of the cluster" "$(expect_programs)" "$HERE/seed.sh"
 phase "start the cluster $NAME" "6 s" "$HERE/start.sh"
 phase "assemble the images" "2 s" "$HERE/images.sh"
 phase "load the images" "2 s" "$HERE/load.sh" "$IMAGES"/pilot.tar "$IMAGES"/proxyv2.tar
+phase "install the operator" "5 s" install_operator
 # One command for all tests, so that dependencies are compiled once: a selection of packages has features of its own.
 export FERROSAIL_KUBECONFIG=$STATE/kubeconfig/admin.conf FERROSAIL_NODE=$STATE
-export ENVOY=$ENVOY_BINARY PILOT_AGENT=$ROOT/target/release/pilot-agent
+export ENVOY=$ENVOY_BINARY IPTABLES=$PACKAGES/usr/sbin PILOT_AGENT=$ROOT/target/release/pilot-agent
 part cargo test --workspace

@@ -6,12 +6,10 @@ unset KUBECONFIG
 . "$(dirname "$0")/settings.sh"
 . "$HERE/phase.sh"
 . "$HERE/existing.sh"
+. "$HERE/operator.sh"
 
 cd "$ROOT"
 sample=config/samples/istiooperator.yaml
-crd=crds/istiooperators.install.istio.io.yaml
-deploy=config/deploy/operator.yaml
-hub=${HUB:-$HUB_LOCAL}
 started=
 
 leave() {
@@ -60,18 +58,7 @@ load_images() {
   done
 }
 
-# These run as phases, whose status is looked at: there bash does not stop at the first failure by itself.
-install_operator() {
-  kubectl apply --server-side --force-conflicts -f "$crd" &&
-    kubectl wait --for=condition=Established --timeout=30s -f "$crd" &&
-    sed "s#$HUB_LOCAL#$hub#g" "$deploy" | kubectl apply --server-side --force-conflicts -f - &&
-    kubectl rollout status deployment/istio-operator --namespace istio-operator --timeout=120s
-}
-
-install_sample() {
-  kubectl get namespace istio-system > /dev/null 2>&1 || kubectl create namespace istio-system || return
-  kubectl apply --server-side --force-conflicts -f "$sample"
-}
+install_sample() { kubectl apply --server-side --force-conflicts -f "$sample"; }
 
 wait_until_ready() {
   kubectl wait --for=condition=Ready iop/istiocontrolplane --namespace istio-system --timeout=180s && return
@@ -106,7 +93,6 @@ what_next() {
 trap leave EXIT
 trap 'exit 130' INT TERM HUP
 
-for file in "$sample" "$crd" "$deploy"; do [ -f "$file" ] || fail "$file is missing"; done
 if [ -n "${CLUSTER:-}" ]; then
   "$HERE/check.sh" existing
   ask_for_existing
@@ -115,7 +101,7 @@ else
   # Downloads and Go's compiler fill what Rust leaves of the processors.
   [ -d "$SEED" ] || aside "$HERE/seed.sh"
 fi
-phase "build the command line" "$(expect_rust istioctl 1 min)" cargo build --release -p cli
+phase "build the command line" "$(expect_rust istioctl 1 min)" cargo build --release -p cli --no-default-features
 first_result
 phase "build Ferrosail" "$(expect_rust pilot-agent 4 min)" cargo build --release
 if [ -z "${CLUSTER:-}" ]; then
