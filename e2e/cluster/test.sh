@@ -25,7 +25,7 @@ trap 'exit 130' INT TERM HUP
 
 part cargo fmt --all --check
 part cargo clippy --workspace --all-targets -- -D warnings
-phase "build Ferrosail" "$(expect_rust pilot-agent 4 min)" cargo build --release
+phase "build Ferrosail" "$(expect_rust pilot-agent 8 min)" cargo build --release
 phase "build the programs of the cluster" "$(expect_programs)" "$HERE/seed.sh"
 phase "start the cluster $NAME" "6 s" "$HERE/start.sh"
 phase "assemble the images" "2 s" "$HERE/images.sh"

@@ -101,9 +101,9 @@ else
   # Downloads and Go's compiler fill what Rust leaves of the processors.
   [ -d "$SEED" ] || aside "$HERE/seed.sh"
 fi
-phase "build the command line" "$(expect_rust istioctl 1 min)" cargo build --release -p cli --no-default-features
+phase "build the command line" "$(expect_rust istioctl 2 min)" cargo build --release -p cli --no-default-features
 first_result
-phase "build Ferrosail" "$(expect_rust pilot-agent 4 min)" cargo build --release
+phase "build Ferrosail" "$(expect_rust pilot-agent 8 min)" cargo build --release
 if [ -z "${CLUSTER:-}" ]; then
   phase "build the programs of the cluster" "$(expect_programs)" "$HERE/seed.sh"
   phase "start the cluster $NAME" "6 s" start_or_keep
