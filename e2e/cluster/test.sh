@@ -34,4 +34,4 @@ phase "install the operator" "5 s" install_operator
 # One command for all tests, so that dependencies are compiled once: a selection of packages has features of its own.
 export FERROSAIL_KUBECONFIG=$STATE/kubeconfig/admin.conf FERROSAIL_NODE=$STATE
 export ENVOY=$ENVOY_BINARY IPTABLES=$PACKAGES/usr/sbin PILOT_AGENT=$ROOT/target/release/pilot-agent
-part cargo test --workspace
+part cargo test --workspace --lib --bins --tests
