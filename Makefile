@@ -1,14 +1,15 @@
 # The commands of this repository; each is a script in e2e/cluster, whose README says how it works.
 
-.PHONY: help up down test images clean-cache
+.PHONY: help up down test bench images clean-cache
 
 help:
-	@echo "make up            build Ferrosail, start a cluster, install the sample mesh; first time at most 15 min, later 30 s"
+	@echo "make up            build Ferrosail, start a cluster, install a mesh with an application; first time at most 15 min, later 30 s"
 	@echo "make up CLUSTER=<kubeconfig> HUB=<registry>"
 	@echo "                   the same on an existing cluster, after asking (YES=1 answers)"
 	@echo "make down          end the cluster of make up"
 	@echo "make test          every test, the end-to-end ones on a second cluster of their own"
-	@echo "make images        OCI archives of pilot and proxyv2 in target/images"
+	@echo "make bench         times of generation; with LOAD_TOOLS=<folder> also of pushes to 1,000 simulated proxies"
+	@echo "make images        OCI archives of pilot, proxyv2 and bookinfo in target/images"
 	@echo "make clean-cache   remove what was built for clusters, about 1 GB in ~/.cache/ferrosail"
 
 up:
@@ -19,6 +20,11 @@ down:
 
 test:
 	@NAME=ferrosail-test N=1 e2e/cluster/test.sh
+
+bench:
+	@cargo bench -p envoy
+	@cargo build --release -p ferrosail
+	@if [ -n "$(LOAD_TOOLS)" ]; then e2e/load/measure.sh plaintext && e2e/load/measure.sh tls; fi
 
 images:
 	@cargo build --release

@@ -72,6 +72,45 @@ pub async fn print(client: &Client) {
     }
 }
 
+/// Pods of a namespace, its warnings, and the last lines of every container there.
+pub async fn namespace(client: &Client, name: &str) {
+    eprintln!("--- pods of {name}");
+    let api: Api<Pod> = Api::namespaced(client.clone(), name);
+    let pods = api
+        .list(&ListParams::default())
+        .await
+        .map(|list| list.items)
+        .unwrap_or_default();
+    for pod in &pods {
+        eprintln!("{} {}", pod.name_any(), state(pod));
+    }
+    let events: Api<Event> = Api::namespaced(client.clone(), name);
+    if let Ok(list) = events
+        .list(&ListParams::default().fields("type=Warning"))
+        .await
+    {
+        for event in list.items.iter().rev().take(10) {
+            let object = event.involved_object.name.as_deref();
+            let message = event.message.as_deref();
+            eprintln!("{}: {}", object.unwrap_or(""), message.unwrap_or(""));
+        }
+    }
+    for pod in &pods {
+        let Some(spec) = &pod.spec else { continue };
+        let first = spec.init_containers.iter().flatten();
+        for container in first.chain(&spec.containers) {
+            let lines = LogParams {
+                container: Some(container.name.clone()),
+                tail_lines: Some(12),
+                ..LogParams::default()
+            };
+            if let Ok(text) = api.logs(&pod.name_any(), &lines).await {
+                eprintln!("--- log of {} {}\n{text}", pod.name_any(), container.name);
+            }
+        }
+    }
+}
+
 /// Whether the pod's Ready condition is True.
 pub fn ready(pod: &Pod) -> bool {
     pod.status

@@ -3,22 +3,50 @@
 
 use std::time::Duration;
 
-use kube::api::{ApiResource, DeleteParams, DynamicObject};
+use k8s_openapi::api::core::v1::Service;
+use kube::api::{ApiResource, DeleteParams, DynamicObject, Patch, PatchParams};
 use kube::core::GroupVersionKind;
-use kube::{Api, Client};
+use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
-use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
+use tokio::sync::Mutex;
 
-use crate::cluster;
 use crate::eventually::eventually;
+use crate::{cluster, gate};
 
 /// Namespace of the control plane.
 pub const NAMESPACE: &str = "istio-system";
 /// Name of the sample.
 pub const NAME: &str = "istiocontrolplane";
 
-static MESH: std::sync::LazyLock<std::sync::Arc<RwLock<()>>> =
-    std::sync::LazyLock::new(std::sync::Arc::default);
+/// Where the control plane runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Host {
+    /// In the Deployment istiod, which the operator keeps.
+    Istiod,
+    /// In the operator itself, which is installed in [`NAMESPACE`] then.
+    Operator,
+}
+
+/// Where the control plane of this cluster runs, by the operator that is installed.
+///
+/// # Panics
+/// When the API server does not answer.
+pub async fn host(client: &Client) -> Host {
+    let deployments = cluster::dynamic(client, "apps/v1", "Deployment", Some(NAMESPACE));
+    match deployments.get_opt("istio-operator").await {
+        Ok(Some(_)) => Host::Operator,
+        Ok(None) => Host::Istiod,
+        Err(error) => panic!("{error}"),
+    }
+}
+
+/// The Deployment whose pods are the control plane.
+pub async fn control_plane(client: &Client) -> &'static str {
+    match host(client).await {
+        Host::Istiod => "istiod",
+        Host::Operator => "istio-operator",
+    }
+}
 
 /// The IstioOperators of [`NAMESPACE`].
 pub fn operators(client: &Client) -> Api<DynamicObject> {
@@ -26,33 +54,47 @@ pub fn operators(client: &Client) -> Api<DynamicObject> {
     Api::namespaced_with(client.clone(), NAMESPACE, &ApiResource::from_gvk(&kind))
 }
 
-/// Holds the installed mesh while others may look at it too.
-pub async fn shared(client: &Client) -> OwnedRwLockReadGuard<()> {
-    loop {
-        let guard = MESH.clone().read_owned().await;
-        if healthy(client).await.is_ok() {
-            return guard;
-        }
-        drop(guard);
-        drop(exclusive(client).await);
-    }
+/// Holds the installed mesh while a few others use it too.
+pub async fn shared(client: &Client) -> gate::Shared {
+    let guard = gate::shared().await;
+    installed(client).await;
+    guard
+}
+
+/// As [`shared`], for a case that takes minutes and little else.
+pub async fn beside(client: &Client) -> gate::Shared {
+    let guard = gate::beside().await;
+    installed(client).await;
+    guard
 }
 
 /// Holds the installed mesh alone; the case that takes it leaves it healthy, or deleted.
-pub async fn exclusive(client: &Client) -> OwnedRwLockWriteGuard<()> {
-    let guard = MESH.clone().write_owned().await;
-    if healthy(client).await.is_err() {
-        install(client).await;
-        wait_until_healthy(client).await;
-    }
+pub async fn exclusive(client: &Client) -> gate::Alone {
+    let guard = gate::alone().await;
+    installed(client).await;
     guard
 }
 
 /// Holds the place of the mesh alone, installed or not.
-pub async fn bare(client: &Client) -> OwnedRwLockWriteGuard<()> {
-    let guard = MESH.clone().write_owned().await;
+pub async fn bare(client: &Client) -> gate::Alone {
+    let guard = gate::alone().await;
     delete(client).await;
     guard
+}
+
+/// Of several cases that find no mesh one installs it and the others wait.
+async fn installed(client: &Client) {
+    static ONE: Mutex<()> = Mutex::const_new(());
+    let _one = ONE.lock().await;
+    // A case that failed may have left the operator paused.
+    let operator = operators(client).get_opt(NAME).await;
+    if operator.is_ok_and(|found| found.is_some_and(|operator| is_paused(&operator))) {
+        pause(client, false).await;
+    }
+    if healthy(client).await.is_err() {
+        install(client).await;
+        wait_until_healthy(client).await;
+    }
 }
 
 /// Applies the sample, unchanged.
@@ -100,6 +142,44 @@ pub async fn healthy(client: &Client) -> Result<Value, String> {
 /// Waits for [`healthy`] with the time that a first installation may take.
 pub async fn wait_until_healthy(client: &Client) -> (Value, Duration) {
     eventually(client, "the sample is HEALTHY", 180, || healthy(client)).await
+}
+
+/// Sets or removes the annotation that pauses the operator.
+pub async fn pause(client: &Client, paused: bool) {
+    let value = paused.then_some("true");
+    let patch = json!({"metadata": {"annotations": {base::labels::IGNORE_RECONCILE: value}}});
+    operators(client)
+        .patch(NAME, &PatchParams::default(), &Patch::Merge(patch))
+        .await
+        .expect("an annotation");
+}
+
+fn is_paused(operator: &DynamicObject) -> bool {
+    operator
+        .annotations()
+        .contains_key(base::labels::IGNORE_RECONCILE)
+}
+
+/// The address of the ingress gateway's load balancer.
+pub async fn ingress(client: &Client) -> String {
+    let services: Api<Service> = Api::namespaced(client.clone(), NAMESPACE);
+    let (address, _) = eventually(client, "an address of the ingress gateway", 30, || async {
+        let service = services
+            .get("istio-ingressgateway")
+            .await
+            .map_err(|error| error.to_string())?;
+        let ingress = service
+            .status
+            .and_then(|status| status.load_balancer)
+            .and_then(|balancer| balancer.ingress);
+        ingress
+            .unwrap_or_default()
+            .into_iter()
+            .find_map(|entry| entry.ip)
+            .ok_or("the Service has none".to_owned())
+    })
+    .await;
+    address
 }
 
 /// Whether the API server said 404.

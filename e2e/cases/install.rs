@@ -9,7 +9,15 @@ use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::api::ListParams;
 use kube::{Api, Client, ResourceExt};
 
-const WORKLOADS: [&str; 3] = ["istiod", "istio-ingressgateway", "istio-egressgateway"];
+const GATEWAYS: [&str; 2] = ["istio-ingressgateway", "istio-egressgateway"];
+
+/// Deployments of the installation: the gateways, and istiod unless the operator hosts the control plane.
+async fn deployments(client: &Client) -> Vec<&'static str> {
+    match mesh::host(client).await {
+        mesh::Host::Istiod => [&GATEWAYS[..], &["istiod"]].concat(),
+        mesh::Host::Operator => GATEWAYS.to_vec(),
+    }
+}
 
 /// Running and Ready pods by the value of their label `app`.
 async fn ready_pods(client: &Client) -> BTreeMap<String, usize> {
@@ -40,7 +48,9 @@ async fn two_pods_of_each_workload_are_ready() {
     let _mesh = mesh::shared(&client).await;
     eventually(&client, "two ready pods each", 60, || async {
         let ready = ready_pods(&client).await;
-        match WORKLOADS.iter().all(|app| ready.get(*app) == Some(&2)) {
+        // The control plane's pods have this label wherever it runs.
+        let mut apps = GATEWAYS.iter().chain(&["istiod"]);
+        match apps.all(|app| ready.get(*app) == Some(&2)) {
             true => Ok(()),
             false => Err(format!("{ready:?}")),
         }
@@ -55,7 +65,7 @@ async fn each_workload_has_an_autoscaler_and_a_disruption_budget() {
     let autoscalers: Api<HorizontalPodAutoscaler> =
         Api::namespaced(client.clone(), mesh::NAMESPACE);
     let budgets: Api<PodDisruptionBudget> = Api::namespaced(client.clone(), mesh::NAMESPACE);
-    for name in WORKLOADS {
+    for name in deployments(&client).await {
         let autoscaler = autoscalers
             .get(name)
             .await
@@ -84,8 +94,8 @@ async fn every_object_carries_its_owner() {
     let client = cluster::client().await;
     let _mesh = mesh::shared(&client).await;
     for (api_version, kind, name) in [
-        ("apps/v1", "Deployment", "istiod"),
-        ("v1", "Service", "istio-ingressgateway"),
+        ("apps/v1", "Deployment", "istio-ingressgateway"),
+        ("v1", "Service", "istiod"),
         ("v1", "ConfigMap", "istio"),
         (
             "autoscaling/v2",
@@ -117,7 +127,7 @@ async fn every_object_carries_its_owner() {
 async fn replicas_are_left_to_the_autoscaler() {
     let client = cluster::client().await;
     let _mesh = mesh::shared(&client).await;
-    for name in WORKLOADS {
+    for name in deployments(&client).await {
         let deployment = cluster::dynamic(&client, "apps/v1", "Deployment", Some(mesh::NAMESPACE))
             .get(name)
             .await

@@ -116,10 +116,24 @@ configure_coredns() {
 CONFIG
 }
 
+# Who wrote what, one line per write: tests count those of the operator.
+configure_audit() {
+  cat <<END
+apiVersion: audit.k8s.io/v1
+kind: Policy
+omitStages: [RequestReceived]
+rules:
+- level: Metadata
+  verbs: [create, update, patch, delete, deletecollection]
+- level: None
+END
+}
+
 configure() {
   mkdir -p "$STATE/etc/cni"
   configure_containerd > "$STATE/etc/containerd.toml"
   configure_pod_network > "$STATE/etc/cni/10-pods.conflist"
+  configure_audit > "$STATE/etc/audit.yaml"
   configure_kubelet > "$STATE/etc/kubelet.yaml"
   configure_kube_proxy > "$STATE/etc/kube-proxy.yaml"
   configure_coredns > "$STATE/etc/Corefile"

@@ -47,7 +47,9 @@ run_apiserver() {
     --proxy-client-cert-file "$pki/front-proxy-client.crt" --proxy-client-key-file "$pki/front-proxy-client.key" \
     --requestheader-client-ca-file "$pki/ca.crt" --requestheader-allowed-names front-proxy-client \
     --requestheader-username-headers X-Remote-User --requestheader-group-headers X-Remote-Group \
-    --requestheader-extra-headers-prefix X-Remote-Extra-
+    --requestheader-extra-headers-prefix X-Remote-Extra- \
+    --audit-policy-file "$STATE/etc/audit.yaml" --audit-log-path "$STATE/log/audit.json" \
+    --audit-log-maxsize 20 --audit-log-maxbackup 1
 }
 
 # The rates: each controller asks for a token at the start, which at the default 20 requests per second delays

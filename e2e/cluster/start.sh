@@ -24,11 +24,13 @@ connect() {
   [ -z "$IPV6" ] || for range in $POD_RANGE6 $SERVICE_RANGE6; do ip route replace "$range" via "$NODE_IP6" dev "$NAME"; done
 }
 
-write_kubectl() {
+# kubectl and istioctl that mean this cluster and no other. istioctl is that of target/release, whatever it is by then.
+write_clients() {
   mkdir -p "$STATE/bin"
   # kubectl keeps what it learned of an API by server address, also across clusters: hence a folder of its own.
   printf '%s\n' '#!/bin/sh' "KUBECACHEDIR='$STATE/kubecache' exec '$HYPER/kubectl' --kubeconfig '$STATE/kubeconfig/admin.conf' \"\$@\"" > "$STATE/bin/kubectl"
-  chmod +x "$STATE/bin/kubectl"
+  printf '%s\n' '#!/bin/sh' "KUBECONFIG='$STATE/kubeconfig/admin.conf' exec '$ROOT/target/release/istioctl' \"\$@\"" > "$STATE/bin/istioctl"
+  chmod +x "$STATE/bin/kubectl" "$STATE/bin/istioctl"
 }
 
 not_ready() {
@@ -43,6 +45,7 @@ exec 9> "$CACHE/clusters/$NAME.lock"
 flock --nonblock 9 || fail "cluster $NAME: another start or stop is under way"
 
 if pid=$(node_pid) && ready "$pid"; then
+  write_clients
   echo "cluster $NAME runs already"
   exit
 fi
@@ -53,7 +56,7 @@ resumable && keep=keep || keep=
 LOCKED=yes "$HERE/stop.sh" $keep > /dev/null 9>&-
 mkdir -p "$STATE/log"
 "$HERE/pki.sh"
-write_kubectl
+write_clients
 
 # Ctrl-C or an error from here on: nothing half-started stays.
 trap 'trap - EXIT; LOCKED=yes "$HERE/stop.sh" $keep > /dev/null 9>&-' EXIT

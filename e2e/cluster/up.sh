@@ -1,16 +1,18 @@
 #!/bin/bash
-# From a checkout to a mesh that is HEALTHY, on a cluster of our own, or on the one that CLUSTER (a kubeconfig)
-# and HUB (a registry) name. A run that does not get to its end stops the cluster that it started.
+# From a checkout to a mesh with an application in it, on a cluster of our own, or on the one that CLUSTER (a
+# kubeconfig) and HUB (a registry) name. A run that does not get to its end stops the cluster that it started.
 set -euo pipefail
 unset KUBECONFIG
 . "$(dirname "$0")/settings.sh"
 . "$HERE/phase.sh"
 . "$HERE/existing.sh"
 . "$HERE/operator.sh"
+. "$HERE/application.sh"
 
 cd "$ROOT"
 sample=config/samples/istiooperator.yaml
 started=
+changed=
 
 leave() {
   local status=$?
@@ -45,8 +47,7 @@ start_or_keep() {
 
 # Pods do not notice that an image of the same name became another.
 load_images() {
-  local changed
-  changed=$("$HERE/load.sh" "$IMAGES"/pilot.tar "$IMAGES"/proxyv2.tar) || return
+  changed=$("$HERE/load.sh" "$IMAGES"/{pilot,proxyv2,bookinfo}.tar) || return
   echo "changed: ${changed:-none}"
   [ -n "$changed" ] || return 0
   local namespace deployment
@@ -71,23 +72,25 @@ wait_until_ready() {
 }
 
 what_next() {
-  local use="kubectl --kubeconfig ${CLUSTER:-}"
+  local kubectl="kubectl --kubeconfig ${CLUSTER:-}" istioctl="target/release/istioctl --kubeconfig ${CLUSTER:-}"
   echo
   kubectl get iop,deployments,hpa,pdb,services --namespace istio-system
   echo
   if [ -z "${CLUSTER:-}" ]; then
-    use=kubectl
-    echo "This kubectl means the cluster $NAME and no other:"
-    echo "    export PATH=$STATE/bin:\$PATH"
+    kubectl=kubectl istioctl=istioctl
+    echo "This kubectl and istioctl mean the cluster $NAME and no other:"
+    try "export PATH=$STATE/bin:\$PATH"
     echo "For other clients:"
-    echo "    export KUBECONFIG=$STATE/kubeconfig/admin.conf"
+    try "export KUBECONFIG=$STATE/kubeconfig/admin.conf"
     echo
   fi
-  echo "To try next:"
-  echo "    $use get iop -n istio-system istiocontrolplane -o yaml     status and conditions per component"
-  echo "    $use delete hpa istio-ingressgateway -n istio-system       comes back by itself"
-  echo "    $use edit iop -n istio-system istiocontrolplane            change the mesh"
-  [ -n "${CLUSTER:-}" ] || echo "    make down                                                     ends the cluster and all that is in it"
+  try_application "$kubectl" "$istioctl"
+  echo
+  echo "The operator:"
+  try "$kubectl get iop -n istio-system istiocontrolplane -o yaml" "status and conditions per component"
+  try "$kubectl delete hpa -n istio-system istio-ingressgateway" "comes back by itself"
+  try "$kubectl edit iop -n istio-system istiocontrolplane" "changes the mesh"
+  [ -n "${CLUSTER:-}" ] || try "make down" "ends the cluster and all that is in it"
 }
 
 trap leave EXIT
@@ -101,16 +104,20 @@ else
   # Downloads and Go's compiler fill what Rust leaves of the processors.
   [ -d "$SEED" ] || aside "$HERE/seed.sh"
 fi
-phase "build the command line" "$(expect_rust istioctl 2 min)" cargo build --release -p cli --no-default-features
+# The selection is wide so that dependencies get the features that all of Ferrosail asks for, and are compiled once.
+phase "build the command line" "$(expect_rust istioctl 2 min)" \
+  cargo build --release --workspace --exclude ferrosail --exclude e2e --no-default-features --bin istioctl
 first_result
 phase "build Ferrosail" "$(expect_rust pilot-agent 8 min)" cargo build --release
 if [ -z "${CLUSTER:-}" ]; then
   phase "build the programs of the cluster" "$(expect_programs)" "$HERE/seed.sh"
   phase "start the cluster $NAME" "6 s" start_or_keep
-  phase "assemble the images" "2 s" "$HERE/images.sh"
+  phase "assemble the images" "$(expect_rust bookinfo 30 s)" "$HERE/images.sh"
   phase "load the images" "2 s" load_images
 fi
 phase "install the operator" "5 s" install_operator
 phase "apply $sample" "1 s" install_sample
 phase "wait until the mesh is ready" "20 s" wait_until_ready
+phase "install the sample application" "15 s" install_application
+phase "ask it through the ingress gateway" "1 s" check_application
 what_next

@@ -114,6 +114,8 @@ impl Local {
                     .method(method)
                     .uri(uri)
                     .header(http::header::HOST, &address)
+                    // Of metrics the plain form, which can be joined; all else does not look at it.
+                    .header(http::header::ACCEPT, "text/plain;version=0.0.4,*/*;q=0.1")
                     .body(Full::new(body))
             })
             .map_err(|error| AdminError::Path {

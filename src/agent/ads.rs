@@ -4,8 +4,6 @@
 //! direction can hold up the other.
 
 use std::convert::Infallible;
-use std::io;
-use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -15,35 +13,27 @@ use http::uri::{Authority, PathAndQuery};
 use http::{HeaderMap, Request, Response, Uri};
 use http_body::{Body, Frame};
 use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use tokio::net::{UnixListener, UnixStream};
+use tokio::net::UnixListener;
 use tokio::task::JoinSet;
 
 use crate::body::Streamed;
 use crate::control_plane::{ControlPlane, Unreachable};
 use crate::grpc::{self, Code, status};
+use crate::listener::{self, Limits};
 use crate::metrics::Metrics;
 
 /// Envoy opens one connection for each stream and has one stream at a time; a few more may be
 /// ending. Further ones wait to be accepted until one has ended.
 const MOST_CONNECTIONS: usize = 8;
-const MOST_STREAMS: u32 = 4;
-/// How much of a request may wait here for the control plane, in bytes.
-const WINDOW: u32 = 256 * 1024;
+const LIMITS: Limits = Limits {
+    streams: 4,
+    window: 256 * 1024,
+};
 
 const METHODS: [&str; 2] = [
     "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources",
     "/envoy.service.discovery.v3.AggregatedDiscoveryService/StreamAggregatedResources",
 ];
-
-/// Listens at `path`; a socket that an earlier agent left there is replaced.
-pub fn listen(path: &Path) -> io::Result<UnixListener> {
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => UnixListener::bind(path),
-    }
-}
 
 /// Serves streams until it is dropped.
 pub async fn serve(
@@ -51,38 +41,14 @@ pub async fn serve(
     control_plane: Arc<ControlPlane>,
     metrics: Arc<Metrics>,
 ) -> Infallible {
-    let mut connections = JoinSet::new();
-    loop {
-        while connections.len() >= MOST_CONNECTIONS {
-            connections.join_next().await;
-        }
-        while connections.try_join_next().is_some() {}
-        match listener.accept().await {
-            Ok((stream, _)) => {
-                connections.spawn(connection(stream, control_plane.clone(), metrics.clone()));
-            }
-            Err(error) => {
-                tracing::warn!("cannot accept a connection from Envoy: {error}");
-                tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-            }
-        }
-    }
-}
-
-async fn connection(stream: UnixStream, control_plane: Arc<ControlPlane>, metrics: Arc<Metrics>) {
-    let relay = service_fn(move |request| {
+    listener::serve(listener, MOST_CONNECTIONS, "Envoy", |stream| {
         let (control_plane, metrics) = (control_plane.clone(), metrics.clone());
-        async move { Ok::<_, Infallible>(relay(request, &control_plane, metrics).await) }
-    });
-    let served = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
-        .max_concurrent_streams(MOST_STREAMS)
-        .initial_stream_window_size(WINDOW)
-        .initial_connection_window_size(WINDOW)
-        .serve_connection(TokioIo::new(stream), relay)
-        .await;
-    if let Err(error) = served {
-        tracing::debug!("the connection from Envoy ended: {error}");
-    }
+        listener::http2(stream, LIMITS, "Envoy", move |request| {
+            let (control_plane, metrics) = (control_plane.clone(), metrics.clone());
+            async move { relay(request, &control_plane, metrics).await }
+        })
+    })
+    .await
 }
 
 /// Answers one stream with the control plane's answer, or with a gRPC status after which Envoy
@@ -151,9 +117,13 @@ async fn open(
         .sender
         .send_request(outgoing)
         .await
-        .map_err(|error| Refused::NotAnswered {
-            address: control_plane.address.clone(),
-            error,
+        .map_err(|error| {
+            // With TLS 1.3 a server refuses a certificate after the handshake.
+            control_plane.failed_with(connection.shown.take());
+            Refused::NotAnswered {
+                address: control_plane.address.clone(),
+                error,
+            }
         })?;
     metrics.stream_opened.send_modify(|count| *count += 1);
     tracing::info!(

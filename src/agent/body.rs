@@ -1,5 +1,6 @@
-//! A body: some bytes of our own, then another body passed on as it comes.
+//! A body: some bytes of our own, then other bodies passed on as they come.
 
+use std::collections::VecDeque;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -8,13 +9,12 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::task::JoinSet;
 
-/// Own bytes first, then those of another body. Nothing is collected.
+/// Own bytes first, then those of other bodies. Nothing is collected.
 #[derive(Debug, Default)]
 pub struct Streamed {
     first: Option<Bytes>,
-    rest: Option<Incoming>,
-    /// Drives `rest`; ends with it.
-    _connection: JoinSet<()>,
+    /// Each with what drives it, which ends with it.
+    rest: VecDeque<(Incoming, JoinSet<()>)>,
 }
 
 impl Streamed {
@@ -29,18 +29,15 @@ impl Streamed {
     /// The body of a request, passed on; what it came over outlives it.
     pub fn passing(rest: Incoming) -> Streamed {
         Streamed {
-            rest: Some(rest),
+            rest: VecDeque::from([(rest, JoinSet::new())]),
             ..Streamed::default()
         }
     }
 
-    /// Puts `first` before the body of a response that `connection` brings.
-    pub fn before(first: Bytes, rest: Incoming, connection: JoinSet<()>) -> Streamed {
-        Streamed {
-            first: Some(first),
-            rest: Some(rest),
-            _connection: connection,
-        }
+    /// Adds the body of a response that `connection` brings.
+    pub fn then(mut self, rest: Incoming, connection: JoinSet<()>) -> Streamed {
+        self.rest.push_back((rest, connection));
+        self
     }
 }
 
@@ -55,22 +52,27 @@ impl Body for Streamed {
         if let Some(first) = self.first.take() {
             return Poll::Ready(Some(Ok(Frame::data(first))));
         }
-        match &mut self.rest {
-            Some(rest) => Pin::new(rest).poll_frame(context),
-            None => Poll::Ready(None),
+        while let Some((body, _)) = self.rest.front_mut() {
+            match std::task::ready!(Pin::new(body).poll_frame(context)) {
+                Some(frame) => return Poll::Ready(Some(frame)),
+                None => {
+                    self.rest.pop_front();
+                }
+            }
         }
+        Poll::Ready(None)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.first.is_none() && self.rest.as_ref().is_none_or(Body::is_end_stream)
+        self.first.is_none() && self.rest.iter().all(|(rest, _)| rest.is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {
-        match (&self.first, &self.rest) {
-            (Some(first), None) => SizeHint::with_exact(first.len() as u64),
-            (None, None) => SizeHint::with_exact(0),
-            (None, Some(rest)) => rest.size_hint(),
-            (Some(_), Some(_)) => SizeHint::default(),
+        let own = self.first.as_ref().map_or(0, Bytes::len) as u64;
+        match (own, self.rest.len()) {
+            (own, 0) => SizeHint::with_exact(own),
+            (0, 1) => self.rest[0].0.size_hint(),
+            _ => SizeHint::default(),
         }
     }
 }

@@ -23,6 +23,7 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
 
 use crate::body::Streamed;
+use crate::own_certificate::{OwnCertificate, Shown};
 
 /// Name resolution, TCP, TLS and HTTP/2 together (upstream's figure).
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -45,6 +46,8 @@ pub struct ControlPlane {
     pub root_cert: PathBuf,
     /// File with the service account token.
     pub token: PathBuf,
+    /// Shown on each connection over TLS, once there is one.
+    pub own: Option<OwnCertificate>,
     /// Sent with each stream: the cluster and whatever XDS_HEADER_* adds.
     pub headers: HeaderMap,
 }
@@ -74,6 +77,9 @@ pub enum Unreachable {
         /// Why.
         reason: String,
     },
+    /// The workload's certificate and key are not of use.
+    #[error("our own certificate cannot be shown: {0}")]
+    OwnCertificate(#[source] rustls::Error),
     /// The name to verify is not a host name.
     #[error("{name:?} is not a host name that a certificate could have")]
     Name {
@@ -124,6 +130,8 @@ pub struct Connection {
     pub sender: SendRequest<Streamed>,
     /// Drives it; dropping it ends the connection.
     pub driver: JoinSet<()>,
+    /// Version of the certificate that was shown.
+    pub shown: Option<String>,
 }
 
 impl ControlPlane {
@@ -178,28 +186,47 @@ impl ControlPlane {
         match self.security {
             AuthPolicy::None => self.http(TokioIo::new(tcp)).await,
             AuthPolicy::MutualTls => {
-                let config = self.tls()?;
+                let shown = self.own.as_ref().and_then(OwnCertificate::shown);
+                let version = shown.as_ref().map(|shown| shown.version.clone());
+                let config = self.tls(shown)?;
                 let name = ServerName::try_from(self.name.clone()).map_err(|source| {
                     Unreachable::Name {
                         name: self.name.clone(),
                         source,
                     }
                 })?;
-                let tls = TlsConnector::from(Arc::new(config))
-                    .connect(name, tcp)
-                    .await
-                    .map_err(|error| Unreachable::Tls {
-                        address: address(),
-                        name: self.name.clone(),
-                        root_cert: self.root_cert.clone(),
-                        error,
-                    })?;
-                self.http(TokioIo::new(tls)).await
+                let connected = async {
+                    let tls = TlsConnector::from(Arc::new(config))
+                        .connect(name, tcp)
+                        .await
+                        .map_err(|error| Unreachable::Tls {
+                            address: address(),
+                            name: self.name.clone(),
+                            root_cert: self.root_cert.clone(),
+                            error,
+                        })?;
+                    self.http(TokioIo::new(tls)).await
+                };
+                let connected = connected.await;
+                if connected.is_err() {
+                    self.failed_with(version.clone());
+                }
+                connected.map(|connection| Connection {
+                    shown: version,
+                    ..connection
+                })
             }
         }
     }
 
-    fn tls(&self) -> Result<ClientConfig, Unreachable> {
+    /// A connection on which a certificate was `shown` has failed before it was of use.
+    pub fn failed_with(&self, shown: Option<String>) {
+        if let (Some(own), Some(version)) = (&self.own, shown) {
+            own.failed(version);
+        }
+    }
+
+    fn tls(&self, shown: Option<Shown>) -> Result<ClientConfig, Unreachable> {
         let unusable = |reason: String| Unreachable::RootCert {
             path: self.root_cert.clone(),
             reason,
@@ -217,11 +244,16 @@ impl ControlPlane {
             return Err(unusable("it has no certificate".to_owned()));
         }
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let mut config = ClientConfig::builder_with_provider(provider)
+        let builder = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .expect("the provider has cipher suites of these versions")
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+            .with_root_certificates(roots);
+        let mut config = match shown {
+            None => builder.with_no_client_auth(),
+            Some(shown) => builder
+                .with_client_auth_cert(shown.chain, shown.key)
+                .map_err(Unreachable::OwnCertificate)?,
+        };
         config.alpn_protocols = vec![b"h2".to_vec()];
         // Each connection has a configuration of its own, so nothing could be resumed.
         config.resumption = Resumption::disabled();
@@ -249,7 +281,11 @@ impl ControlPlane {
             // Its errors reach the stream that it carries.
             let _ = connection.await;
         });
-        Ok(Connection { sender, driver })
+        Ok(Connection {
+            sender,
+            driver,
+            shown: None,
+        })
     }
 }
 

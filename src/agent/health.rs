@@ -1,5 +1,5 @@
-//! The agent's status port: readiness, metrics, and the two requests that end or drain the proxy
-//! and are answered only to callers in the same pod.
+//! The agent's status port: readiness, metrics, probes of the application, and the two requests that
+//! end or drain the proxy and are answered only to callers in the same pod.
 
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
@@ -13,11 +13,13 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
 
 use crate::admin::Local;
+use crate::app_metrics::AppMetrics;
+use crate::app_probe::AppProbes;
 use crate::body::Streamed;
 use crate::drain::{Drain, SkipExit};
+use crate::listener;
 use crate::metrics::Metrics;
 use crate::readiness::Readiness;
 
@@ -37,26 +39,21 @@ pub struct Status {
     pub metrics: Arc<Metrics>,
     /// Envoy's admin port.
     pub admin: Local,
+    /// What the kubelet asks of the application.
+    pub probes: AppProbes,
+    /// What Prometheus asks of the application.
+    pub application: AppMetrics,
 }
 
 /// Serves until it is dropped.
 pub async fn serve(listener: TcpListener, status: Arc<Status>) -> Infallible {
-    let mut connections = JoinSet::new();
-    loop {
-        while connections.len() >= MOST_CONNECTIONS {
-            connections.join_next().await;
-        }
-        while connections.try_join_next().is_some() {}
-        match listener.accept().await {
-            Ok((stream, peer)) => {
-                connections.spawn(connection(stream, peer, status.clone()));
-            }
-            Err(error) => {
-                tracing::warn!("cannot accept a connection to the status port: {error}");
-                tokio::time::sleep(Duration::from_millis(100)).await;
-            }
-        }
-    }
+    listener::serve(
+        listener,
+        MOST_CONNECTIONS,
+        "the status port",
+        |(stream, peer)| connection(stream, peer, status.clone()),
+    )
+    .await
 }
 
 async fn connection(stream: TcpStream, peer: SocketAddr, status: Arc<Status>) {
@@ -105,36 +102,44 @@ async fn answer<B>(request: &Request<B>, peer: IpAddr, status: &Status) -> Respo
             refusal.headers_mut().insert(ALLOW, allowed);
             refusal
         }
+        (path, _) if path.starts_with("/app-health/") || path.starts_with("/app-lifecycle/") => {
+            let outcome = status.probes.answer(request).await;
+            text(outcome.status, outcome.body)
+        }
         _ => text(StatusCode::NOT_FOUND, "no such path\n"),
     }
 }
 
-/// The agent's metrics, then Envoy's as they come. Without an Envoy that answers, only the
-/// agent's: that it does not answer is one of them for whoever scrapes.
+/// The agent's metrics, then Envoy's and the application's as they come. Who does not answer is left out: that it does
+/// not is one of the agent's metrics, at the next scrape.
 async fn metrics<B>(request: &Request<B>, status: &Status) -> Response<Streamed> {
+    const KIND: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     let path = match request.uri().query() {
         Some(query) => format!("/stats/prometheus?{query}"),
         None => "/stats/prometheus".to_owned(),
     };
-    let own = Bytes::from(status.metrics.text());
-    let body = match status.admin.send(Method::GET, &path, Bytes::new()).await {
+    let mut body = Streamed::text(status.metrics.text());
+    match status.admin.send(Method::GET, &path, Bytes::new()).await {
         Ok(envoy) if envoy.response.status() == StatusCode::OK => {
-            Streamed::before(own, envoy.response.into_body(), envoy.connection)
+            body = body.then(envoy.response.into_body(), envoy.connection);
         }
         Ok(envoy) => {
             tracing::warn!("envoy answered {} to {path}", envoy.response.status());
-            Streamed::text(own)
         }
-        Err(error) => {
-            tracing::warn!("no metrics from envoy: {error}");
-            Streamed::text(own)
-        }
-    };
-    typed(
-        StatusCode::OK,
-        body,
-        "text/plain; version=0.0.4; charset=utf-8",
-    )
+        Err(error) => tracing::warn!("no metrics from envoy: {error}"),
+    }
+    let (answers, failures) = status.application.scrape().await;
+    status.metrics.application_failures.add(failures);
+    let mut kind = KIND;
+    // The application's come last: in OpenMetrics they have an end.
+    for answer in answers {
+        let (head, rest) = answer.response.into_parts();
+        kind = head.headers.get(CONTENT_TYPE).cloned().unwrap_or(KIND);
+        body = body.then(rest, answer.connection);
+    }
+    let mut response = Response::new(body);
+    response.headers_mut().insert(CONTENT_TYPE, kind);
+    response
 }
 
 fn text(status: StatusCode, text: impl Into<Bytes>) -> Response<Streamed> {

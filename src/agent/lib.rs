@@ -4,6 +4,8 @@
 
 pub mod admin;
 pub mod ads;
+pub mod app_metrics;
+pub mod app_probe;
 pub mod arguments;
 mod body;
 pub mod ca_client;
@@ -14,9 +16,11 @@ pub mod drain;
 pub mod envoy;
 mod grpc;
 pub mod health;
+pub mod listener;
 pub mod logging;
 pub mod metrics;
 pub mod node;
+pub mod own_certificate;
 pub mod proxy;
 pub mod readiness;
 pub mod renewal;

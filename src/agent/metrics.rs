@@ -13,7 +13,12 @@ pub struct Counter(AtomicU64);
 impl Counter {
     /// Counts one more.
     pub fn increment(&self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
+        self.add(1);
+    }
+
+    /// Counts so many more.
+    pub fn add(&self, count: u64) {
+        self.0.fetch_add(count, Ordering::Relaxed);
     }
 
     fn value(&self) -> u64 {
@@ -40,6 +45,8 @@ pub struct Metrics {
     pub control_plane_terminations: Counter,
     /// Streams that Envoy ended.
     pub envoy_terminations: Counter,
+    /// Scrapes that the application did not answer.
+    pub application_failures: Counter,
 }
 
 impl Metrics {
@@ -75,22 +82,30 @@ impl Metrics {
             )
             .expect("writing to a string cannot fail");
         }
-        for (name, help, counter) in [
+        for (name, label, help, counter) in [
             (
                 "num_outgoing_requests",
+                "request_type=\"csr\"",
                 "requests for certificates",
                 &self.certificate_requests,
             ),
             (
                 "num_failed_outgoing_requests",
+                "request_type=\"csr\"",
                 "requests for certificates that failed",
                 &self.certificate_failures,
+            ),
+            (
+                "scrape_failures_total",
+                "type=\"application\"",
+                "scrapes that were not answered",
+                &self.application_failures,
             ),
         ] {
             let value = counter.value();
             write!(
                 text,
-                "# HELP istio_agent_{name} {help}\n# TYPE istio_agent_{name} counter\nistio_agent_{name}{{request_type=\"csr\"}} {value}\n"
+                "# HELP istio_agent_{name} {help}\n# TYPE istio_agent_{name} counter\nistio_agent_{name}{{{label}}} {value}\n"
             )
             .expect("writing to a string cannot fail");
         }

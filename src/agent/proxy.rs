@@ -19,15 +19,18 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::admin::Local;
+use crate::app_metrics::AppMetrics;
+use crate::app_probe::AppProbes;
 use crate::arguments::{Arguments, InvalidFlag};
 use crate::config::{self, InvalidConfig, Sources};
 use crate::control_plane::{ControlPlane, stream_headers};
 use crate::drain::{Drain, Keep};
 use crate::health::Status;
 use crate::metrics::Metrics;
+use crate::own_certificate::OwnCertificate;
 use crate::readiness::Readiness;
 use crate::workload_cert::{Unsupported, Workload};
-use crate::{ads, envoy, health, node, resident, sds, workload_cert};
+use crate::{ads, envoy, health, listener, node, resident, sds, workload_cert};
 
 const MESH_CONFIG: &str = "./etc/istio/config/mesh";
 const ROOT_CERT: &str = "./var/run/secrets/istio/root-cert.pem";
@@ -95,7 +98,7 @@ pub async fn run(
 
     // They listen before Envoy starts, so that neither its first stream nor a probe is refused.
     let socket = Path::new(&config.config_path).join("XDS");
-    let streams = ads::listen(&socket).map_err(failed("listen at", &socket))?;
+    let streams = listener::at(&socket).map_err(failed("listen at", &socket))?;
     let addresses = Addresses::of(&facts.ips, facts.dual_stack);
     let probes = status_port(config.status_port, addresses).await?;
 
@@ -109,18 +112,27 @@ pub async fn run(
         )?,
     ));
     let metrics = Arc::new(Metrics::default());
-    let control_plane = Arc::new(control_plane(&facts, &config));
+    let mut control_plane = control_plane(&facts, &config);
     let certificate = certificate(&facts, &control_plane)?;
+    let (sender, secrets) = watch::channel(Arc::default());
+    control_plane.own = certificate
+        .is_some()
+        .then(|| OwnCertificate::new(secrets.clone()));
     let status = Status {
         readiness: readiness.clone(),
         drain: drain.clone(),
         metrics: metrics.clone(),
         admin: drain.admin.clone(),
+        probes: AppProbes::new(
+            &facts.environment,
+            facts.ips.first().copied(),
+            config.status_port,
+        )?,
+        application: AppMetrics::new(&facts.environment, config.status_port)?,
     };
     let mut services = JoinSet::new();
-    services.spawn(ads::serve(streams, control_plane, metrics.clone()));
+    services.spawn(ads::serve(streams, control_plane.into(), metrics.clone()));
     if let Some((workload, socket)) = certificate {
-        let (sender, secrets) = watch::channel(Arc::default());
         services.spawn(sds::serve(socket, secrets));
         services.spawn(workload_cert::keep(workload, sender, metrics.clone()));
     }
@@ -227,6 +239,7 @@ fn control_plane(facts: &Facts, config: &ProxyConfig) -> ControlPlane {
         security: config.control_plane_auth_policy,
         root_cert: variable("XDS_ROOT_CA").unwrap_or(ROOT_CERT).into(),
         token: TOKEN.into(),
+        own: None,
         headers: stream_headers(cluster, "XDS_HEADER_", facts.environment.iter()),
     }
 }

@@ -15,13 +15,12 @@ use http::{HeaderMap, Request, Response};
 use http_body::{Body, Frame};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use tokio::net::{UnixListener, UnixStream};
+use tokio::net::UnixListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::grpc::{self, Code, status};
+use crate::listener::{self, Limits};
 use crate::secret::Secrets;
 pub use session::{Dialect, Session};
 
@@ -31,9 +30,10 @@ pub const SOCKET: &str = "./var/run/secrets/workload-spiffe-uds/socket";
 /// Envoy has one connection; further ones wait to be accepted until one has ended.
 const MOST_CONNECTIONS: usize = 8;
 /// Envoy opens one stream for each secret.
-const MOST_STREAMS: u32 = 128;
-/// How much of a request may wait here, in bytes.
-const WINDOW: u32 = 64 * 1024;
+const LIMITS: Limits = Limits {
+    streams: 128,
+    window: 64 * 1024,
+};
 
 /// Listens at `path`, unless another program answers there already: an identity provider of the node, which then
 /// serves Envoy in our place.
@@ -44,43 +44,18 @@ pub fn listen(path: &Path) -> io::Result<Option<UnixListener>> {
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder)?;
     }
-    crate::ads::listen(path).map(Some)
+    listener::at(path).map(Some)
 }
 
 /// Serves until it is dropped.
 pub async fn serve(listener: UnixListener, secrets: watch::Receiver<Arc<Secrets>>) -> Infallible {
-    let mut connections = JoinSet::new();
-    loop {
-        while connections.len() >= MOST_CONNECTIONS {
-            connections.join_next().await;
-        }
-        while connections.try_join_next().is_some() {}
-        match listener.accept().await {
-            Ok((stream, _)) => {
-                connections.spawn(connection(stream, secrets.clone()));
-            }
-            Err(error) => {
-                tracing::warn!("cannot accept a connection for secrets: {error}");
-                tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-            }
-        }
-    }
-}
-
-async fn connection(stream: UnixStream, secrets: watch::Receiver<Arc<Secrets>>) {
-    let service = service_fn(move |request| {
-        let answer = answer(request, secrets.clone());
-        async move { Ok::<_, Infallible>(answer) }
-    });
-    let served = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
-        .max_concurrent_streams(MOST_STREAMS)
-        .initial_stream_window_size(WINDOW)
-        .initial_connection_window_size(WINDOW)
-        .serve_connection(TokioIo::new(stream), service)
-        .await;
-    if let Err(error) = served {
-        tracing::debug!("a connection for secrets ended: {error}");
-    }
+    listener::serve(listener, MOST_CONNECTIONS, "Envoy, for secrets", |stream| {
+        let secrets = secrets.clone();
+        listener::http2(stream, LIMITS, "Envoy, for secrets", move |request| {
+            std::future::ready(answer(request, secrets.clone()))
+        })
+    })
+    .await
 }
 
 fn answer(

@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 
-use crate::wire::Message;
+use crate::wire::{Message, Value, fields, text};
 
 /// Name of the workload's own certificate and key.
 pub const DEFAULT: &str = "default";
@@ -54,6 +54,20 @@ pub fn own(chain: &str, key: &str) -> Bytes {
         .with(2, inline(key));
     let secret = Message::default().with(1, DEFAULT).with(2, certificate);
     secret.into_bytes().into()
+}
+
+/// What [`own`] was made of: chain and key.
+pub fn pem(own: &[u8]) -> Option<(&str, &str)> {
+    let certificate = field(own, 2)?;
+    let text_of = |number| text(field(field(certificate, number)?, 2)?).ok();
+    Some((text_of(1)?, text_of(2)?))
+}
+
+fn field(message: &[u8], number: u32) -> Option<&[u8]> {
+    fields(message).find_map(|field| match field.ok()? {
+        (found, Value::Bytes(bytes)) if found == number => Some(bytes),
+        _ => None,
+    })
 }
 
 /// Trusted roots, PEM.

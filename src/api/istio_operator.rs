@@ -10,6 +10,8 @@ use std::collections::BTreeMap;
 use base::{ObjectRef, Problem};
 use serde_json::{Map, Value};
 
+pub use strict::nearest;
+
 /// `apiVersion` of the resource.
 pub const API_VERSION: &str = "install.istio.io/v1alpha1";
 /// `kind` of the resource.

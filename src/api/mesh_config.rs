@@ -1,13 +1,24 @@
 //! MeshConfig: settings of the whole mesh, with upstream's defaults. Only the fields that the
 //! engine reads are typed.
 
+mod selectors;
+
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::duration::Duration;
-use crate::networking::destination_rule::{LocalityLb, TcpKeepalive};
+use crate::networking::destination_rule::ClientTls;
+use crate::networking::destination_rule::{
+    ConnectionPool, LocalityLb, OutlierDetection, TcpKeepalive, ZoneAwareLb,
+};
 use crate::networking::sidecar::OutboundMode;
 use crate::networking::virtual_service::Retry;
+use crate::proxy_config::ProxyConfig;
+
+pub use selectors::{
+    EntryVisibility, LabelSelector, Requirement, ServiceEntryVisibility, VisibilityPolicy,
+    VisibilityRule,
+};
 
 /// Settings of the whole mesh.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -53,8 +64,8 @@ pub struct MeshConfig {
     pub path_normalization: PathNormalization,
     /// Upgrade HTTP/1 to HTTP/2 between sidecars.
     pub h2_upgrade_policy: String,
-    /// Settings of proxies.
-    pub default_config: ProxyDefaults,
+    /// Settings of proxies that bring none.
+    pub default_config: ProxyConfig,
     /// Prefer the shared statistics of ports.
     pub enable_prometheus_merge: bool,
     /// Providers by default.
@@ -62,20 +73,86 @@ pub struct MeshConfig {
     /// Ciphers and versions of mTLS.
     #[serde(rename = "meshMTLS")]
     pub mesh_mtls: Option<MeshTls>,
+    /// Ciphers and versions of all other TLS.
+    pub tls_defaults: Option<MeshTls>,
+    /// Load balancing by distance as Envoy measures it.
+    pub zone_aware_lb_setting: Option<ZoneAwareLb>,
+    /// Limits and ejection of hosts whose rules say nothing of them.
+    pub default_traffic_policy: Option<DefaultTrafficPolicy>,
+    /// Retry policy of inbound routes.
+    pub default_inbound_http_retry_policy: Option<Retry>,
+    /// Port that captured outbound traffic is sent to; 0 for no listeners at all.
+    pub proxy_listen_port: u16,
+    /// Port that captured inbound traffic is sent to.
+    pub proxy_inbound_listen_port: u16,
+    /// Port of an HTTP proxy for the workload; 0 for none.
+    pub proxy_http_port: u16,
+    /// Inbound traffic goes to the workload's own address or to loopback.
+    pub inbound_traffic_policy: InboundTraffic,
+    /// Pattern of the names in statistics of inbound clusters.
+    pub inbound_cluster_stat_name: String,
+    /// Pattern of the names in statistics of clusters for calls.
+    pub outbound_cluster_stat_name: String,
+    /// No access logs of listeners.
+    pub disable_envoy_listener_log: bool,
+    /// Access logs go to Envoy's own access log service.
+    pub enable_envoy_access_log_service: bool,
+    /// Namespaces that the mesh sees; all when empty, else those that any selects.
+    pub discovery_selectors: Vec<LabelSelector>,
+    /// How far ServiceEntries are seen at most.
+    pub service_entry_visibility: Option<ServiceEntryVisibility>,
+    /// Settings of hosts.
+    pub service_settings: Vec<ServiceSettings>,
+    /// Class of the Ingresses that the mesh serves, by their annotation.
+    pub ingress_class: String,
+    /// Service in front of the gateway that serves Ingresses.
+    pub ingress_service: String,
+    /// Label `istio` of the gateway that serves Ingresses; empty for the Service's name, and
+    /// `ingressgateway` when that is the default's.
+    pub ingress_selector: String,
+    /// Which Ingresses are served.
+    pub ingress_controller_mode: IngressMode,
+}
+
+/// Which Ingresses are served.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum IngressMode {
+    /// Those of the mesh's class.
+    #[default]
+    Strict,
+    /// None.
+    #[serde(alias = "UNSPECIFIED")]
+    Off,
+    /// Those of the mesh's class and those without any.
+    Default,
+}
+
+/// Limits and ejection of hosts whose rules say nothing of them.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct DefaultTrafficPolicy {
+    /// Limits.
+    pub connection_pool: Option<ConnectionPool>,
+    /// Ejection.
+    pub outlier_detection: Option<OutlierDetection>,
 }
 
 /// Unknown destinations.
-#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct OutboundTraffic {
     /// Mode.
     pub mode: OutboundMode,
+    /// TLS towards hosts that are found by their name.
+    pub tls: Option<ClientTls>,
 }
 
 impl Default for OutboundTraffic {
     fn default() -> Self {
         OutboundTraffic {
             mode: OutboundMode::AllowAny,
+            tls: None,
         }
     }
 }
@@ -88,20 +165,41 @@ pub struct PathNormalization {
     pub normalization: String,
 }
 
-/// Settings of proxies, as far as the engine reads them.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+/// Where inbound traffic goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub struct ProxyDefaults {
-    /// Tracing.
-    pub tracing: Option<Tracing>,
+pub struct InboundTraffic {
+    /// Mode.
+    pub mode: InboundMode,
 }
 
-/// Tracing of proxies.
+/// Where inbound traffic goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum InboundMode {
+    /// To the address that was called.
+    #[default]
+    Passthrough,
+    /// To loopback.
+    Localhost,
+}
+
+/// Settings of hosts.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub struct Tracing {
-    /// Share of requests, percents.
-    pub sampling: Option<f64>,
+pub struct ServiceSettings {
+    /// Switches.
+    pub settings: HostSettings,
+    /// Hosts, with wildcards.
+    pub hosts: Vec<String>,
+}
+
+/// Switches of hosts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct HostSettings {
+    /// Only endpoints of the caller's cluster serve it.
+    pub cluster_local: bool,
 }
 
 /// Providers by default.
@@ -142,19 +240,41 @@ impl Default for MeshConfig {
             access_log_file: String::new(),
             access_log_format: String::new(),
             access_log_encoding: String::new(),
-            enable_tracing: false,
+            enable_tracing: true,
             tcp_keepalive: None,
             default_service_export_to: vec!["*".to_owned()],
             default_virtual_service_export_to: vec!["*".to_owned()],
             default_destination_rule_export_to: vec!["*".to_owned()],
             default_http_retry_policy: None,
-            locality_lb_setting: None,
+            locality_lb_setting: Some(LocalityLb {
+                enabled: Some(true),
+                ..LocalityLb::default()
+            }),
             path_normalization: PathNormalization::default(),
             h2_upgrade_policy: String::new(),
-            default_config: ProxyDefaults::default(),
+            default_config: ProxyConfig::default(),
+            proxy_listen_port: 15001,
+            proxy_inbound_listen_port: 15006,
+            proxy_http_port: 0,
+            inbound_traffic_policy: InboundTraffic::default(),
+            inbound_cluster_stat_name: String::new(),
+            outbound_cluster_stat_name: String::new(),
+            disable_envoy_listener_log: false,
+            enable_envoy_access_log_service: false,
+            discovery_selectors: Vec::new(),
+            service_entry_visibility: None,
+            service_settings: Vec::new(),
             enable_prometheus_merge: true,
             default_providers: DefaultProviders::default(),
             mesh_mtls: None,
+            tls_defaults: None,
+            zone_aware_lb_setting: None,
+            default_traffic_policy: None,
+            default_inbound_http_retry_policy: None,
+            ingress_class: "istio".to_owned(),
+            ingress_service: "istio-ingressgateway".to_owned(),
+            ingress_selector: String::new(),
+            ingress_controller_mode: IngressMode::Strict,
         }
     }
 }
@@ -165,6 +285,6 @@ impl MeshConfig {
     /// # Errors
     /// The first field with a value of the wrong type, with its path.
     pub fn parse(value: &Value) -> Result<Self, String> {
-        serde_json::from_value(value.clone()).map_err(|error| format!("mesh config: {error}"))
+        crate::read::read(value).map_err(|wrong| format!("mesh config: {wrong}"))
     }
 }

@@ -4,8 +4,11 @@
 
 mod endpoints;
 mod ingest;
+mod ingress;
 mod pod;
+mod secret;
 mod service;
+mod slices;
 mod table;
 mod world;
 
@@ -14,7 +17,9 @@ use std::sync::Arc;
 
 use base::ObjectRef;
 
+use crate::features::Features;
 use crate::mesh_config::MeshConfig;
+use crate::mesh_networks::MeshNetworks;
 use crate::networking::destination_rule::DestinationRule;
 use crate::networking::gateway::Gateway;
 use crate::networking::service_entry::ServiceEntry;
@@ -25,9 +30,17 @@ use crate::security::peer_authentication::PeerAuthentication;
 
 pub use endpoints::{Address, Endpoint, Health, HostEndpoints, Locality};
 pub use ingest::{Item, Kind, read};
+pub use ingress::{
+    BackendPort, Ingress, IngressBackend, IngressClass, IngressPath, IngressRule, IngressTls,
+    PathKind,
+};
 pub use jiff::Timestamp;
 pub use pod::{Node, Pod};
-pub use service::{EndpointSlice, Service, ServicePort, SliceEndpoint, TargetPort, Transport};
+pub use secret::{Secret, SecretCertificate, SecretRoots};
+pub use service::{
+    EndpointSlice, Namespace, Service, ServicePort, SliceEndpoint, TargetPort, TrafficDistribution,
+    Transport,
+};
 pub use table::{Key, Table};
 pub use world::{Touched, World};
 
@@ -90,8 +103,12 @@ pub struct HostId {
 pub struct Snapshot {
     /// Mesh-wide settings.
     pub mesh: Arc<MeshConfig>,
-    /// Labels of namespaces, keyed by name in an empty namespace.
-    pub namespaces: Table<Labels>,
+    /// Switches of the environment.
+    pub features: Arc<Features>,
+    /// Networks that cannot reach each other.
+    pub networks: Arc<MeshNetworks>,
+    /// Namespaces, keyed by name in an empty namespace.
+    pub namespaces: Table<Namespace>,
     /// Kubernetes Services.
     pub services: Table<Service>,
     /// ServiceEntries.
@@ -106,13 +123,80 @@ pub struct Snapshot {
     pub gateways: Table<Object<Gateway>>,
     /// Sidecars.
     pub sidecars: Table<Object<Sidecar>>,
+    /// Ingresses.
+    pub ingresses: Table<Ingress>,
+    /// IngressClasses.
+    pub ingress_classes: Table<IngressClass>,
     /// PeerAuthentications.
     pub peer_authentications: Table<Object<PeerAuthentication>>,
     /// Service accounts (`namespace/name`) behind each host: clients accept only these.
     pub accounts: imbl::OrdMap<HostId, Arc<BTreeSet<(String, String)>>>,
+    /// Names of the ports of each host that all endpoints, one at least, accept the mesh's mTLS on:
+    /// for calls in which the caller's address decides which endpoint answers.
+    pub mutual_ports: imbl::OrdMap<HostId, Arc<BTreeSet<String>>>,
     /// Endpoints of the hosts whose clusters or listeners spell addresses out: headless Services,
     /// and ServiceEntries resolved by DNS.
     pub spelled_out: imbl::OrdMap<HostId, Arc<HostEndpoints>>,
+}
+
+impl Snapshot {
+    /// Whether both are the same version of every table, without looking at the objects.
+    pub fn is(&self, other: &Self) -> bool {
+        let Snapshot {
+            mesh,
+            features,
+            networks,
+            namespaces,
+            services,
+            service_entries,
+            workload_entries,
+            virtual_services,
+            destination_rules,
+            gateways,
+            sidecars,
+            ingresses,
+            ingress_classes,
+            peer_authentications,
+            accounts,
+            mutual_ports,
+            spelled_out,
+        } = self;
+        Arc::ptr_eq(mesh, &other.mesh)
+            && Arc::ptr_eq(features, &other.features)
+            && Arc::ptr_eq(networks, &other.networks)
+            && namespaces.is(&other.namespaces)
+            && services.is(&other.services)
+            && service_entries.is(&other.service_entries)
+            && workload_entries.is(&other.workload_entries)
+            && virtual_services.is(&other.virtual_services)
+            && destination_rules.is(&other.destination_rules)
+            && gateways.is(&other.gateways)
+            && sidecars.is(&other.sidecars)
+            && ingresses.is(&other.ingresses)
+            && ingress_classes.is(&other.ingress_classes)
+            && peer_authentications.is(&other.peer_authentications)
+            && accounts.ptr_eq(&other.accounts)
+            && mutual_ports.ptr_eq(&other.mutual_ports)
+            && spelled_out.ptr_eq(&other.spelled_out)
+    }
+}
+
+impl Snapshot {
+    /// The snapshot without the objects of namespaces that are not `seen`.
+    #[must_use]
+    pub fn within(&self, seen: impl Fn(&str) -> bool) -> Self {
+        let mut left = self.clone();
+        left.services.retain(&seen);
+        left.service_entries.retain(&seen);
+        left.workload_entries.retain(&seen);
+        left.virtual_services.retain(&seen);
+        left.destination_rules.retain(&seen);
+        left.gateways.retain(&seen);
+        left.sidecars.retain(&seen);
+        left.ingresses.retain(&seen);
+        left.peer_authentications.retain(&seen);
+        left
+    }
 }
 
 /// Whether `selector` holds of `labels`; an empty selector holds of everything.

@@ -26,6 +26,8 @@ pub fn documents(text: &str) -> Result<Vec<Value>, YamlError> {
         duplicate_keys: serde_saphyr::DuplicateKeyPolicy::Error,
         // The defaults stop at 250 000 nodes; a dump of a large cluster has more.
         budget: serde_saphyr::budget! { max_nodes: 10_000_000, max_documents: 100_000 },
+        // A few lines of aliases of aliases must not become a million values; people repeat less than they write.
+        alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: 10_000 + 10 * text.len() },
     };
     let found: Vec<Value> = serde_saphyr::from_multiple_with_options(text, options)
         .map_err(|error| YamlError(error.to_string()))?;

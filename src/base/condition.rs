@@ -96,6 +96,20 @@ pub mod reason {
     pub const DONE: &str = "Done";
     /// The object is being deleted.
     pub const DELETING: &str = "Deleting";
+    /// The CA has a root that signs and is trusted.
+    pub const ROOT_USABLE: &str = "RootUsable";
+    /// The CA has none.
+    pub const ROOT_UNUSABLE: &str = "RootUnusable";
+    /// Every namespace holds the root certificate.
+    pub const DISTRIBUTED: &str = "Distributed";
+    /// Some namespaces do not hold it yet.
+    pub const DISTRIBUTING: &str = "Distributing";
+    /// Nothing can be said yet.
+    pub const NOT_KNOWN_YET: &str = "NotKnownYet";
+    /// An annotation pauses the resource.
+    pub const PAUSED: &str = "Paused";
+    /// An object belongs to someone else.
+    pub const OWNERSHIP_CONFLICT: &str = "OwnershipConflict";
     /// A component failed; it is retried.
     pub const COMPONENT_FAILED: &str = "ComponentFailed";
 }

@@ -19,8 +19,18 @@ pub const VERSION: &str = "operator.istio.io/version";
 pub const REVISION: &str = "istio.io/rev";
 /// Marks the objects that carry mesh-wide configuration data, the root certificate among them.
 pub const CONFIG: &str = "istio.io/config";
-/// Annotation on an IstioOperator: `true` pauses its reconciliation.
+/// Annotation: `true` on an IstioOperator pauses its reconciliation, on one of its objects leaves
+/// that object as it is.
 pub const IGNORE_RECONCILE: &str = "install.istio.io/ignoreReconcile";
+/// Annotation on an IstioOperator, or on an object that someone else made: `true` lets the
+/// operator take over what it would otherwise call a conflict.
+pub const ADOPT: &str = "install.istio.io/adopt";
+/// Annotation on an IstioOperator that is being deleted: `true` ends the waiting for its objects.
+pub const FORCE_DELETE: &str = "install.istio.io/forceDelete";
+/// Annotation by which Helm knows the release that an object belongs to.
+pub const HELM_RELEASE: &str = "meta.helm.sh/release-name";
+/// Annotation with the namespace of that release.
+pub const HELM_NAMESPACE: &str = "meta.helm.sh/release-namespace";
 /// Finalizer of the IstioOperator.
 pub const FINALIZER: &str = "istio-finalizer.install.istio.io";
 /// Field manager of everything that the operator applies.

@@ -17,6 +17,7 @@ use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tracing::{error, info, warn};
 
+use crate::health::{Health, authority};
 use crate::secret::{Seen, State, Step, next_step};
 use crate::{Root, Settings};
 
@@ -24,14 +25,17 @@ use crate::{Root, Settings};
 const CALL: Duration = Duration::from_secs(30);
 /// First and longest pause after a failed write.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(15));
+/// How often the CA's end is looked at.
+const LOOK: Duration = Duration::from_secs(3600);
 
 type Events = std::pin::Pin<Box<dyn Stream<Item = watcher::Result<Event<Secret>>> + Send>>;
 
-/// Runs until `shutdown`; every change of the CA in force is sent to `root`.
+/// Runs until `shutdown`; every change of the CA in force is sent to `root`, and how it is to `health`.
 pub async fn keep(
     settings: Settings,
     mut leadership: Leadership,
     root: watch::Sender<Option<Arc<Root>>>,
+    health: Arc<watch::Sender<Health>>,
     shutdown: Shutdown,
 ) {
     let api: Api<Secret> = Api::namespaced(settings.client.clone(), &settings.namespace);
@@ -46,13 +50,16 @@ pub async fn keep(
         names::PLUGGED_IN_CA_SECRET,
     );
     let mut state = State::default();
-    let mut complaint = String::new();
+    let mut complaint = None;
     let mut pause = PAUSES.0;
     loop {
         state.leads = *leadership.borrow_and_update();
         let mut retry = None;
-        match next_step(&state, OffsetDateTime::now_utc()) {
-            Step::Rest => complaint.clear(),
+        let now = OffsetDateTime::now_utc();
+        match next_step(&state, now) {
+            // What was not read yet cannot be judged, and what its watch said stands.
+            Step::Rest if state.unread() => {}
+            Step::Rest => complaint = None,
             Step::Adopt(new) => {
                 announce(&new, state.root.as_deref());
                 let new: Arc<Root> = Arc::from(new);
@@ -61,9 +68,9 @@ pub async fn keep(
                 continue;
             }
             Step::Complain(text) => {
-                if complaint != text {
+                if complaint.as_ref() != Some(&text) {
                     error!("{text}");
-                    complaint = text;
+                    complaint = Some(text);
                 }
             }
             step @ (Step::Create | Step::Restore(_)) => match write(&api, &settings, step).await {
@@ -74,23 +81,29 @@ pub async fn keep(
                     continue;
                 }
                 Err(error) => {
-                    warn!(%error, "secret {}/{} could not be created, trying again", settings.namespace, names::CA_SECRET);
+                    let name = format!("{}/{}", settings.namespace, names::CA_SECRET);
+                    warn!(%error, "secret {name} could not be created, trying again");
+                    complaint = Some(format!("secret {name} could not be created: {error}"));
                     retry = Some(pause);
                     pause = (pause * 2).min(PAUSES.1);
                 }
             },
         }
-        let retry = async {
-            match retry {
-                Some(pause) => sleep(pause).await,
-                None => std::future::pending().await,
-            }
-        };
+        let authority = authority(state.root.as_deref(), complaint.as_deref(), now);
+        health.send_if_modified(|health| {
+            let differs = health.authority != authority;
+            health.authority = authority;
+            differs
+        });
+        let retry = sleep(retry.unwrap_or(LOOK));
         tokio::select! {
             () = shutdown.cancelled() => return,
-            Some(event) = own.next() => observe(&mut state.own, event, names::CA_SECRET),
+            Some(event) = own.next() => {
+                complaint = observe(&mut state.own, event, names::CA_SECRET).or(complaint);
+            }
             Some(event) = plugged_in.next() => {
-                observe(&mut state.plugged_in, event, names::PLUGGED_IN_CA_SECRET);
+                let name = names::PLUGGED_IN_CA_SECRET;
+                complaint = observe(&mut state.plugged_in, event, name).or(complaint);
             }
             Ok(()) = leadership.changed() => {}
             () = retry => {}
@@ -104,7 +117,8 @@ fn events(client: Client, namespace: &str, name: &str) -> Events {
     watcher(api, config).default_backoff().boxed()
 }
 
-fn observe(seen: &mut Seen, event: watcher::Result<Event<Secret>>, name: &str) {
+/// Takes in an event; what the watch complains of when it cannot even list.
+fn observe(seen: &mut Seen, event: watcher::Result<Event<Secret>>, name: &str) -> Option<String> {
     match event {
         Ok(Event::Apply(secret) | Event::InitApply(secret)) => {
             *seen = Seen::Present(Box::new(secret));
@@ -114,8 +128,13 @@ fn observe(seen: &mut Seen, event: watcher::Result<Event<Secret>>, name: &str) {
         // Listed, and it was not there.
         Ok(Event::InitDone) if *seen == Seen::Unknown => *seen = Seen::Absent,
         Ok(Event::InitDone) => {}
-        Err(error) => warn!(%error, "watching secret {name} failed, trying again"),
+        Err(error) => {
+            warn!(%error, "watching secret {name} failed, trying again");
+            return (*seen == Seen::Unknown)
+                .then(|| format!("secret {name} cannot be read: {error}"));
+        }
     }
+    None
 }
 
 /// Failures of the two writes.

@@ -2,6 +2,7 @@
 //! certificates of workloads, and the control plane's serving certificate. Knows neither xDS nor webhooks.
 
 mod distribute;
+mod health;
 pub mod issue;
 mod keeper;
 mod metrics;
@@ -20,6 +21,7 @@ use serve::leader::{self, Candidate};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+pub use health::{Distribution, Health};
 pub use metrics::Metrics;
 pub use root::{Root, Source, Unusable};
 
@@ -36,16 +38,23 @@ pub struct Settings {
     pub identity: String,
 }
 
+/// A CA whose life is kept.
+pub struct Running {
+    /// The CA in force, `None` until there is one.
+    pub root: watch::Receiver<Option<Arc<Root>>>,
+    /// How it is.
+    pub health: watch::Receiver<Health>,
+    /// Ends after shutdown.
+    pub task: JoinHandle<()>,
+}
+
 /// Runs the CA's life until `shutdown`.
 ///
 /// Guarantees: an existing Secret is never overwritten; only the holder of the Lease
-/// `istio-namespace-controller-election` writes. The receiver holds the CA in force, `None` until there is one,
-/// in every process whether it leads or not.
-pub fn run(
-    settings: Settings,
-    shutdown: Shutdown,
-) -> (watch::Receiver<Option<Arc<Root>>>, JoinHandle<()>) {
+/// `istio-namespace-controller-election` writes; the values are known in every process whether it leads or not.
+pub fn run(settings: Settings, shutdown: Shutdown) -> Running {
     let (sender, root) = watch::channel(None);
+    let (told, health) = watch::channel(Health::default());
     let task = tokio::spawn({
         let root = root.clone();
         async move {
@@ -55,13 +64,20 @@ pub fn run(
                 identity: settings.identity.clone(),
             };
             let client = settings.client.clone();
+            let told = Arc::new(told);
             let (leadership, election) = leader::stand(client.clone(), candidate, shutdown.clone());
             tokio::join!(
-                keeper::keep(settings, leadership.clone(), sender, shutdown.clone()),
-                distribute::distribute(client, root, leadership, shutdown),
+                keeper::keep(
+                    settings,
+                    leadership.clone(),
+                    sender,
+                    told.clone(),
+                    shutdown.clone()
+                ),
+                distribute::distribute(client, root, leadership, told, shutdown),
             );
             election.await.expect("the election does not panic");
         }
     });
-    (root, task)
+    Running { root, health, task }
 }

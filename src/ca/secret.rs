@@ -34,6 +34,13 @@ pub struct State {
     pub leads: bool,
 }
 
+impl State {
+    /// Whether a Secret has not been listed yet.
+    pub fn unread(&self) -> bool {
+        [&self.own, &self.plugged_in].contains(&&Seen::Unknown)
+    }
+}
+
 /// What to do next.
 #[derive(Debug, PartialEq)]
 pub enum Step {

@@ -45,10 +45,7 @@ impl Certificates for Server {
             .extensions
             .get::<Peer>()
             .map_or_else(String::new, |peer| peer.address.to_string());
-        let authorization = caller.metadata.get("authorization");
-        let credentials = Credentials {
-            authorization: authorization.and_then(|value| value.to_str().ok()),
-        };
+        let credentials = Credentials::of(&caller.metadata, &caller.extensions);
         let identity = match self.authenticate.authenticate(credentials).await {
             Ok(identity) => identity.spiffe,
             Err(refusal) => {

@@ -1,12 +1,16 @@
 //! `compile`: what proxies would get from the control plane, from files, without a cluster. The
 //! same path as the control plane's own, from the store on.
 
+mod bootstrap;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use api::features::Features;
 use api::mesh_config::MeshConfig;
+use api::mesh_networks::MeshNetworks;
 use api::snapshot::{HostEndpoints, Locality, World, read as read_object};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use envoy::{EndpointView, Memo, Resources, assign, derive};
 use mesh::{Flavour, Proxy};
 use proto::codec::{self, type_url};
@@ -16,9 +20,14 @@ use serde_json::{Map, Value, json};
 #[derive(Debug, Args)]
 pub struct Arguments {
     /// File with Kubernetes and Istio objects; several are read in order
-    #[arg(long = "filename", short = 'f', value_name = "FILE", required = true)]
+    #[arg(
+        long = "filename",
+        short = 'f',
+        value_name = "FILE",
+        required_unless_present = "output"
+    )]
     filenames: Vec<PathBuf>,
-    /// File with the mesh config
+    /// File with the mesh config; key meshNetworks holds the networks
     #[arg(long, value_name = "FILE")]
     mesh: Option<PathBuf>,
     /// File with the proxies: id, type, ips, namespace, locality, metadata
@@ -30,6 +39,17 @@ pub struct Arguments {
     /// Folder for one file per proxy, named PROXY.FLAVOUR.json
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
+    /// What to write of each proxy
+    #[arg(long, short, value_name = "WHAT")]
+    output: Option<Output>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Output {
+    /// What the control plane would send
+    Resources,
+    /// What its Envoy would be started with
+    Bootstrap,
 }
 
 /// When objects without a time of creation count as made.
@@ -40,11 +60,16 @@ pub(crate) fn run(arguments: &Arguments) -> Result<String, String> {
         Some(text) => Some(flavour(text)?),
         None => None,
     };
-    let mut world = World::new("cluster.local");
+    let environment: Vec<(String, String)> = std::env::vars().collect();
+    let pairs = environment.iter().map(|(name, value)| (&**name, &**value));
+    let mut world = World::new("cluster.local").with_features(Features::read(pairs));
+    let mut config = json!({});
     if let Some(path) = &arguments.mesh {
-        let documents = documents(path)?;
-        let config = documents.first().cloned().unwrap_or_else(|| json!({}));
+        config = documents(path)?.into_iter().next().unwrap_or(config);
         world.configure(MeshConfig::parse(&config)?);
+        if !config["meshNetworks"].is_null() {
+            world.connect(MeshNetworks::parse(&config["meshNetworks"])?);
+        }
     }
     for path in &arguments.filenames {
         for object in documents(path)? {
@@ -67,9 +92,17 @@ pub(crate) fn run(arguments: &Arguments) -> Result<String, String> {
         if wanted.is_some_and(|wanted| own.is_some_and(|own| own != wanted)) {
             continue;
         }
-        let resources = derive(&mesh.scope(&proxy), &Memo::default());
-        let endpoints = |view: &EndpointView| world.endpoints().get(&view.host).cloned();
-        let dump = dump(&resources, endpoints)?;
+        let dump = match arguments.output {
+            Some(Output::Bootstrap) => {
+                let dual_stack = world.snapshot().features.dual_stack;
+                bootstrap::of(&entry, &config, dual_stack)?
+            }
+            Some(Output::Resources) | None => {
+                let resources = derive(&mesh.scope(&proxy), &Memo::default());
+                let endpoints = |view: &EndpointView| world.endpoints().get(&view.host).cloned();
+                dump(&resources, endpoints)?
+            }
+        };
         let name = format!("{}.{}.json", proxy.id, proxy.flavour.as_str());
         let path = arguments.out.join(&name);
         let text = serde_json::to_string_pretty(&dump).expect("a JSON value prints");
@@ -102,8 +135,8 @@ fn dump(
                 list.push(resource(url, &bytes)?);
             }
         }
-        for (_, found) in resources.of_type(url) {
-            list.push(resource(url, &found.bytes)?);
+        for found in resources.of_type(url) {
+            list.push(resource(url, &found.bytes())?);
         }
         all.insert(short.to_owned(), Value::Array(list));
     }

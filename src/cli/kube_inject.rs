@@ -1,10 +1,10 @@
 //! `kube-inject`: sidecars in the pods of files, without a cluster.
 
-use std::io::Read;
-
 use clap::{ArgAction, Args};
 use inject::{Context, MeshConfig, Settings};
 use serde_json::json;
+
+use crate::file;
 
 /// Arguments of `kube-inject`.
 #[derive(Debug, Args)]
@@ -38,9 +38,9 @@ pub struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<String, String> {
-    let optional = |name: &Option<String>| name.as_deref().map_or(Ok(String::new()), read);
+    let optional = |name: &Option<String>| name.as_deref().map_or(Ok(String::new()), file::read);
     let values = match &arguments.values {
-        Some(name) => read(name)?,
+        Some(name) => file::read(name)?,
         None => default_values(),
     };
     let settings = Settings::parse(&optional(&arguments.config)?, &values)
@@ -53,7 +53,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<String, String> {
         revision: &arguments.revision,
         compliance_policy: &arguments.compliance_policy,
     };
-    let text = read(&arguments.filename)?;
+    let text = file::read(&arguments.filename)?;
     injected(&arguments.filename, &text, &context)
 }
 
@@ -77,6 +77,7 @@ fn default_values() -> String {
         tag: version.to_owned(),
         version: version.to_owned(),
         kubernetes: None,
+        host: None,
     };
     let parsed = api::istio_operator::IstioOperator::parse(&cr).expect("an empty spec parses");
     let install = install::resolve(&parsed, &seen).expect("the default profile resolves");
@@ -88,17 +89,4 @@ fn default_values() -> String {
     values
         .expect("the default profile installs the injector")
         .to_owned()
-}
-
-fn read(name: &str) -> Result<String, String> {
-    let mut text = String::new();
-    let result = if name == "-" {
-        std::io::stdin().lock().read_to_string(&mut text)
-    } else {
-        std::fs::File::open(name).and_then(|mut file| file.read_to_string(&mut text))
-    };
-    match result {
-        Ok(_) => Ok(text),
-        Err(error) => Err(format!("cannot read {name}: {error}")),
-    }
 }

@@ -2,20 +2,58 @@
 //! in the crates below. `ferrosail`'s `main` adds the roles and dispatches.
 
 #[cfg(feature = "engine")]
+mod analyze;
+mod arguments;
+#[cfg(feature = "cluster")]
+mod cluster;
+#[cfg(feature = "engine")]
 mod compile;
+#[cfg(feature = "cluster")]
+mod control_plane;
 mod crds;
+mod diff;
+mod file;
+mod inputs;
+#[cfg(feature = "cluster")]
+mod install_verb;
+#[cfg(feature = "cluster")]
+mod installation;
 mod kube_inject;
 mod manifest;
+#[cfg(feature = "cluster")]
+mod plan_text;
+mod profile;
+#[cfg(feature = "cluster")]
+mod progress;
+#[cfg(feature = "cluster")]
+mod proxy_config;
+#[cfg(feature = "cluster")]
+mod proxy_status;
 mod set;
+#[cfg(feature = "cluster")]
+mod table;
+#[cfg(feature = "cluster")]
+mod uninstall;
+#[cfg(feature = "cluster")]
+mod verify_install;
 mod version;
 
 use std::process::ExitCode;
 
 use clap::Subcommand;
 
-/// Verbs that need no cluster.
+pub use arguments::verb_first;
+
+/// Verbs.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Find what is wrong in files or in a cluster
+    #[cfg(feature = "engine")]
+    Analyze(Box<analyze::Arguments>),
+    /// Apply what an IstioOperator installs, and wait until it is there
+    #[cfg(feature = "cluster")]
+    #[command(visible_alias = "apply")]
+    Install(Box<install_verb::Arguments>),
     /// Render what an IstioOperator installs
     #[command(subcommand)]
     Manifest(manifest::Verb),
@@ -26,18 +64,48 @@ pub enum Command {
     Crds(crds::Arguments),
     /// Put sidecars into the pods of files
     KubeInject(kube_inject::Arguments),
-    /// Print the version
+    /// Show the starting points of installations
+    #[command(subcommand)]
+    Profile(profile::Verb),
+    /// Show what the Envoy of a pod has
+    #[cfg(feature = "cluster")]
+    #[command(visible_alias = "pc")]
+    ProxyConfig(Box<proxy_config::Arguments>),
+    /// Show how far each proxy is with what the control plane sent
+    #[cfg(feature = "cluster")]
+    #[command(visible_alias = "ps")]
+    ProxyStatus(Box<proxy_status::Arguments>),
+    /// Remove what was installed
+    #[cfg(feature = "cluster")]
+    Uninstall(Box<uninstall::Arguments>),
+    /// Check that what was installed is there and available
+    #[cfg(feature = "cluster")]
+    VerifyInstall(Box<verify_install::Arguments>),
+    /// Print versions
     Version(version::Arguments),
 }
 
 /// Runs a verb; what goes wrong is printed to standard error.
 pub fn run(command: Command) -> ExitCode {
     let result = match command {
+        #[cfg(feature = "engine")]
+        Command::Analyze(arguments) => return analyze::run(&arguments),
+        #[cfg(feature = "cluster")]
+        Command::Install(arguments) => install_verb::run(&arguments),
         Command::Manifest(verb) => manifest::run(&verb),
         #[cfg(feature = "engine")]
         Command::Compile(arguments) => compile::run(&arguments),
         Command::Crds(arguments) => crds::run(&arguments),
         Command::KubeInject(arguments) => kube_inject::run(&arguments),
+        Command::Profile(verb) => profile::run(&verb),
+        #[cfg(feature = "cluster")]
+        Command::ProxyConfig(arguments) => proxy_config::run(&arguments),
+        #[cfg(feature = "cluster")]
+        Command::ProxyStatus(arguments) => proxy_status::run(&arguments),
+        #[cfg(feature = "cluster")]
+        Command::Uninstall(arguments) => uninstall::run(&arguments),
+        #[cfg(feature = "cluster")]
+        Command::VerifyInstall(arguments) => verify_install::run(&arguments),
         Command::Version(arguments) => version::run(&arguments),
     };
     match result {
@@ -50,7 +118,7 @@ pub fn run(command: Command) -> ExitCode {
 }
 
 /// Writes to standard output; a reader that has gone away (`| head`) is no failure.
-fn print(text: &str) -> ExitCode {
+pub(crate) fn print(text: &str) -> ExitCode {
     use std::io::{ErrorKind, Write};
     match std::io::stdout().lock().write_all(text.as_bytes()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {

@@ -13,5 +13,6 @@ struct Istioctl {
 }
 
 fn main() -> ExitCode {
-    cli::run(Istioctl::parse().command)
+    let arguments = cli::verb_first(std::env::args_os().collect());
+    cli::run(Istioctl::parse_from(arguments).command)
 }

@@ -9,8 +9,10 @@ use proto::envoy::config::core::v3::{
     DataSource, SubstitutionFormatString, data_source, substitution_format_string,
 };
 use proto::envoy::extensions::access_loggers::file::v3::{FileAccessLog, file_access_log};
-use proto::google::protobuf::{Struct, Value, value::Kind};
+use proto::google::protobuf::{Struct, Value, value::Kind as ValueKind};
 use proto::pack::Pack;
+
+use crate::listener::filter_chain::Side;
 
 /// Upstream's format.
 const TEXT: &str = "[%START_TIME%] \"%REQ(:METHOD)% %REQ(X-ENVOY-ORIGINAL-PATH?:PATH)% %PROTOCOL%\" %RESPONSE_CODE% %RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS% %CONNECTION_TERMINATION_DETAILS% \"%UPSTREAM_TRANSPORT_FAILURE_REASON%\" %BYTES_RECEIVED% %BYTES_SENT% %DURATION% %RESP(X-ENVOY-UPSTREAM-SERVICE-TIME)% \"%REQ(X-FORWARDED-FOR)%\" \"%REQ(USER-AGENT)%\" \"%REQ(X-REQUEST-ID)%\" \"%REQ(:AUTHORITY)%\" \"%UPSTREAM_HOST%\" %UPSTREAM_CLUSTER_RAW% %UPSTREAM_LOCAL_ADDRESS% %DOWNSTREAM_LOCAL_ADDRESS% %DOWNSTREAM_REMOTE_ADDRESS% %REQUESTED_SERVER_NAME% %ROUTE_NAME%\n";
@@ -53,8 +55,17 @@ const JSON: [(&str, &str); 25] = [
     ("", ""),
 ];
 
+/// What is logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Requests.
+    Http,
+    /// Connections.
+    Tcp,
+}
+
 /// Logs of requests and connections.
-pub(crate) fn all(scope: &Scope) -> Vec<AccessLog> {
+pub(crate) fn all(scope: &Scope, _side: Side, _kind: Kind) -> Vec<AccessLog> {
     let config = &scope.config;
     if config.access_log_file.is_empty() {
         return Vec::new();
@@ -65,7 +76,7 @@ pub(crate) fn all(scope: &Scope) -> Vec<AccessLog> {
                 .iter()
                 .filter(|(key, _)| !key.is_empty())
                 .map(|(key, value)| {
-                    let kind = Some(Kind::StringValue((*value).to_owned()));
+                    let kind = Some(ValueKind::StringValue((*value).to_owned()));
                     ((*key).to_owned(), Value { kind })
                 })
                 .collect(),
@@ -99,8 +110,11 @@ pub(crate) fn all(scope: &Scope) -> Vec<AccessLog> {
 }
 
 /// Logs of a listener: only connections that found no filter chain, which nothing else would log.
-pub(crate) fn of_listener(scope: &Scope) -> Vec<AccessLog> {
-    let mut logs = all(scope);
+pub(crate) fn of_listener(scope: &Scope, side: Side) -> Vec<AccessLog> {
+    if scope.config.disable_envoy_listener_log {
+        return Vec::new();
+    }
+    let mut logs = all(scope, side, Kind::Tcp);
     for log in &mut logs {
         log.filter = Some(AccessLogFilter {
             filter_specifier: Some(access_log_filter::FilterSpecifier::ResponseFlagFilter(

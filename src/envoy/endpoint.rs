@@ -1,17 +1,20 @@
 //! Endpoints of a cluster. They do not pass through the mesh: a view that comes with the cluster,
 //! and the table of its host, give the assignment.
 
-mod locality;
+pub(crate) mod locality;
+mod reach;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use api::networking::destination_rule::LocalityLb;
-use api::snapshot::{Address, Endpoint, Health, HostEndpoints, HostId, Labels, Locality, selects};
+use api::networking::destination_rule::{Failover, LocalityLb};
+use api::snapshot::{Address, Endpoint, Health, HostEndpoints, HostId, Labels, Locality};
 use mesh::{Mode, PeerModes};
 use proto::envoy::config::core::v3 as core;
 use proto::envoy::config::endpoint::v3 as wire;
 use proto::google::protobuf::Struct;
+
+pub use reach::Reach;
 
 use crate::metadata::{fields, metadata, text};
 use crate::parts::{number, socket};
@@ -25,18 +28,24 @@ pub struct EndpointView {
     pub host: HostId,
     /// Name of the port.
     pub port: String,
+    /// Its number.
+    pub number: u16,
     /// Labels of the subset.
     pub subset: Labels,
     /// Cluster of the proxy: endpoints say which they are in.
     pub cluster_id: String,
-    /// Whether mTLS is used where the endpoint can.
-    pub mutual_tls: bool,
+    /// Whether mTLS is used; `None`: where the endpoint can.
+    pub mutual_tls: Option<bool>,
+    /// Whether only endpoints that accept mTLS count.
+    pub mutual_only: bool,
     /// Which workloads do not want it.
     pub modes: Arc<PeerModes>,
     /// Whether endpoints that are not ready are sent, for when no others are left.
     pub unhealthy: bool,
     /// How distance counts.
     pub distance: Distance,
+    /// Which endpoints the proxy can reach, and by which way.
+    pub reach: Reach,
 }
 
 /// How distance counts.
@@ -50,37 +59,45 @@ pub enum Distance {
         settings: LocalityLb,
         /// Where the proxy stands.
         locality: Locality,
-        /// Labels of the proxy.
+        /// Labels of the proxy, with where it stands, when their equality counts.
         labels: Labels,
     },
-    /// The service's own wish: `PreferClose` and the like.
-    Preferred {
-        /// From the node on, or only from the zone on.
-        node: bool,
-        /// Where the proxy stands.
-        locality: Locality,
-        /// Its node.
-        on: String,
-        /// Its network.
-        network: String,
+    /// Zones balanced by Envoy, the own region first.
+    Zones {
+        /// Where traffic goes when a region fails.
+        failover: Vec<Failover>,
+        /// Labels whose equality with the caller orders endpoints.
+        failover_priority: Vec<String>,
+        /// The region of the proxy.
+        region: String,
+        /// Labels of the proxy, with where it stands.
+        labels: Labels,
     },
 }
 
 /// The endpoints of a cluster.
 pub fn assign(view: &EndpointView, endpoints: &HostEndpoints) -> wire::ClusterLoadAssignment {
-    let mut localities: BTreeMap<&Locality, Vec<&Endpoint>> = BTreeMap::new();
-    for endpoint in &endpoints.endpoints {
-        let wanted = endpoint.ports.contains_key(&view.port)
-            && selects(&view.subset, &endpoint.labels)
-            && (endpoint.health != Health::Unhealthy || view.unhealthy);
-        if wanted {
+    let known = endpoints.endpoints.iter().filter(|endpoint| {
+        endpoint.port(&view.port, view.number).is_some()
+            && view.reach.selects(&view.subset, endpoint)
+            && (endpoint.health != Health::Unhealthy || view.unhealthy)
+            && view.reach.includes(endpoint)
+    });
+    // A place whose endpoints are all out of reach stays, without any.
+    let mut localities: BTreeMap<&Locality, Vec<&Endpoint>> = known
+        .clone()
+        .map(|endpoint| (&endpoint.locality, Vec::new()))
+        .collect();
+    let reached = reach::reached(view, known);
+    for endpoint in &reached {
+        if !view.mutual_only || uses_mutual_tls(view, endpoint) {
             localities
                 .entry(&endpoint.locality)
                 .or_default()
                 .push(endpoint);
         }
     }
-    let groups = locality::arrange(&view.distance, localities);
+    let groups = locality::arrange(view, localities);
     wire::ClusterLoadAssignment {
         cluster_name: view.cluster.clone(),
         endpoints: groups
@@ -103,7 +120,11 @@ pub fn assign(view: &EndpointView, endpoints: &HostEndpoints) -> wire::ClusterLo
                         sub_zone: group.locality.sub_zone.clone(),
                     }),
                     lb_endpoints: endpoints,
-                    load_balancing_weight: number(weight),
+                    load_balancing_weight: if group.endpoints.is_empty() && group.weight.is_none() {
+                        None
+                    } else {
+                        number(weight)
+                    },
                     priority: group.priority,
                     ..Default::default()
                 }
@@ -114,7 +135,7 @@ pub fn assign(view: &EndpointView, endpoints: &HostEndpoints) -> wire::ClusterLo
 }
 
 fn of(view: &EndpointView, endpoint: &Endpoint) -> wire::LbEndpoint {
-    let port = endpoint.ports.get(&view.port).copied().unwrap_or_default();
+    let port = endpoint.port(&view.port, view.number).unwrap_or_default();
     let address = match &endpoint.address {
         Address::Unix(path) => core::Address {
             address: Some(core::address::Address::Pipe(core::Pipe {
@@ -124,14 +145,10 @@ fn of(view: &EndpointView, endpoint: &Endpoint) -> wire::LbEndpoint {
         },
         other => socket(&other.to_string(), port),
     };
+    let more = view.reach.dual_stack.then_some(&endpoint.more);
+    let more = more.into_iter().flatten();
     let mut parts = metadata([("istio", workload(view, endpoint))]);
-    let wanted = || {
-        let Endpoint {
-            namespace, labels, ..
-        } = endpoint;
-        view.modes.of(namespace, labels, port) != Mode::Disable
-    };
-    if view.mutual_tls && endpoint.mutual_tls && wanted() {
+    if uses_mutual_tls(view, endpoint) {
         let matched = fields([("tlsMode", text("istio"))]);
         let key = "envoy.transport_socket_match".to_owned();
         parts.filter_metadata.insert(key, matched);
@@ -146,6 +163,11 @@ fn of(view: &EndpointView, endpoint: &Endpoint) -> wire::LbEndpoint {
         host_identifier: Some(wire::lb_endpoint::HostIdentifier::Endpoint(
             wire::Endpoint {
                 address: Some(address),
+                additional_addresses: more
+                    .map(|ip| wire::endpoint::AdditionalAddress {
+                        address: Some(socket(&ip.to_string(), port)),
+                    })
+                    .collect(),
                 ..Default::default()
             },
         )),
@@ -153,6 +175,15 @@ fn of(view: &EndpointView, endpoint: &Endpoint) -> wire::LbEndpoint {
         load_balancing_weight: number(endpoint.weight.max(1)),
         metadata: Some(parts),
     }
+}
+
+/// Whether an endpoint is called by mTLS: it has to accept it, and the rule decides, or else the
+/// policy of its workload.
+fn uses_mutual_tls(view: &EndpointView, endpoint: &Endpoint) -> bool {
+    let port = endpoint.port(&view.port, view.number).unwrap_or_default();
+    let (namespace, labels) = (&endpoint.namespace, &endpoint.labels);
+    let wanted = || view.modes.of(namespace, labels, port) != Mode::Disable;
+    endpoint.is_gateway() || endpoint.mutual_tls && view.mutual_tls.unwrap_or_else(wanted)
 }
 
 /// `workload;namespace;canonical name;canonical revision;cluster`.
@@ -178,7 +209,11 @@ fn workload(view: &EndpointView, endpoint: &Endpoint) -> Struct {
         namespace,
         ..
     } = endpoint;
-    let cluster = &view.cluster_id;
+    let cluster = if endpoint.is_gateway() {
+        label(&[reach::CLUSTER]).map_or("", String::as_str)
+    } else {
+        &view.cluster_id
+    };
     fields([(
         "workload",
         text(format!(

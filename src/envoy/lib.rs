@@ -7,17 +7,23 @@ mod derive;
 mod endpoint;
 mod filter;
 mod listener;
+mod memo;
 mod metadata;
 mod name_table;
 mod names;
+mod narrow;
 mod parts;
 mod resource;
 mod route;
+mod statistics;
 mod tracing;
 
-pub use derive::{Memo, derive};
+pub use derive::{derive, derive_type};
 pub use endpoint::{EndpointView, assign};
-pub use resource::{Resource, Resources};
+pub use memo::Memo;
+pub use resource::{Resource, Resources, Table, Views, parse_version, version_of};
 
+#[cfg(test)]
+mod properties;
 #[cfg(test)]
 mod tests;

@@ -7,6 +7,9 @@ pub(crate) const PASSTHROUGH: &str = "PassthroughCluster";
 /// The same for inbound traffic.
 pub(crate) const INBOUND_PASSTHROUGH: &str = "InboundPassthroughCluster";
 
+/// Where traffic for unknown destinations goes by the name in its Host header.
+pub(crate) const BY_NAME: &str = "AllowAnyDynamicDNSCluster";
+
 /// A cluster for calls: `outbound|80|v1|reviews.shop.svc.cluster.local`.
 pub(crate) fn outbound(port: u16, subset: &str, host: &str) -> String {
     format!("outbound|{port}|{subset}|{host}")

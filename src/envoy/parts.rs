@@ -3,7 +3,6 @@
 use std::net::IpAddr;
 
 use api::duration::Duration as Span;
-use mesh::Families;
 use proto::envoy::config::core::v3 as core;
 use proto::google::protobuf::{Any, BoolValue, Duration, UInt32Value, UInt64Value};
 
@@ -57,15 +56,6 @@ pub(crate) fn range(text: &str) -> Option<core::CidrRange> {
     })
 }
 
-/// The address that means every address.
-pub(crate) fn wildcard(families: Families) -> &'static str {
-    if families.v4 || !families.v6 {
-        "0.0.0.0"
-    } else {
-        "::"
-    }
-}
-
 fn source(specifier: core::config_source::ConfigSourceSpecifier) -> core::ConfigSource {
     core::ConfigSource {
         config_source_specifier: Some(specifier),
@@ -108,5 +98,19 @@ pub(crate) fn transport_socket(name: &str, config: Any) -> core::TransportSocket
     core::TransportSocket {
         name: name.to_owned(),
         config_type: Some(core::transport_socket::ConfigType::TypedConfig(config)),
+    }
+}
+
+/// In which families names are resolved.
+pub(crate) fn lookup_family(
+    scope: &mesh::Scope,
+) -> proto::envoy::config::cluster::v3::cluster::DnsLookupFamily {
+    use proto::envoy::config::cluster::v3::cluster::DnsLookupFamily;
+    let features = &scope.features;
+    match (scope.families.v4, scope.families.v6) {
+        (true, true) if features.dual_stack => DnsLookupFamily::All,
+        (false, true) if features.ipv4_for_ipv6 => DnsLookupFamily::All,
+        (false, true) => DnsLookupFamily::V6Only,
+        _ => DnsLookupFamily::V4Only,
     }
 }

@@ -1,56 +1,296 @@
 //! What a proxy is to have: encoded resources by type and name, each with a version made from its
-//! content and the objects that it came from.
+//! content and the objects that it came from. Tables share structure between their versions, so
+//! that a step costs what changed and not what there is.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::any::Any;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, LazyLock, OnceLock};
 
 use base::ObjectRef;
 use bytes::Bytes;
-use xxhash_rust::xxh3::xxh3_128;
+use imbl::OrdMap;
+use imbl::ordmap::DiffItem;
+use proto::wire::Entry;
+use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
 use crate::EndpointView;
 
-/// One encoded xDS resource.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// One encoded xDS resource. Equal when name and version are, since the version is made from the
+/// content.
+#[derive(Clone, Debug)]
 pub struct Resource {
+    /// Its name, unique within its type.
+    pub name: Arc<str>,
     /// Hash of the content: equal on every replica that derived the same.
     pub version: u128,
-    /// The encoded message.
-    pub bytes: Bytes,
     /// The objects that it was made from, without repetition.
     pub origin: Vec<ObjectRef>,
+    entry: Entry,
 }
+
+impl PartialEq for Resource {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name && self.version == other.version
+    }
+}
+
+impl Eq for Resource {}
 
 impl Resource {
     /// A resource with the version of its content.
-    pub fn new(bytes: Bytes, mut origin: Vec<ObjectRef>) -> Self {
+    pub fn new(
+        type_url: &str,
+        name: impl Into<Arc<str>>,
+        bytes: &[u8],
+        mut origin: Vec<ObjectRef>,
+    ) -> Self {
         origin.sort();
         origin.dedup();
+        origin.shrink_to_fit();
+        let name = name.into();
+        let version = xxh3_128(bytes);
         Resource {
-            version: xxh3_128(&bytes),
-            bytes,
+            entry: Entry::new(type_url, &name, &version_text(version), bytes),
+            version,
+            name,
             origin,
         }
     }
+
+    /// The encoded message.
+    pub fn bytes(&self) -> Bytes {
+        self.entry.value()
+    }
+
+    /// As responses carry it.
+    pub fn entry(&self) -> &Entry {
+        &self.entry
+    }
+
+    /// The version as it is sent.
+    pub fn version_text(&self) -> String {
+        version_text(self.version)
+    }
 }
 
-/// Everything that a proxy may ask for, but endpoints, of which there are the views.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Resources {
-    /// By type URL, then by name.
-    pub types: BTreeMap<&'static str, BTreeMap<String, Arc<Resource>>>,
-    /// How the endpoints of each EDS cluster are to be assigned, by name of the cluster.
-    pub endpoints: BTreeMap<String, Arc<EndpointView>>,
+fn version_text(version: u128) -> String {
+    format!("{version:032x}")
 }
+
+/// A version as it was sent; `None` for one that is not of this form, which equals no version.
+pub fn parse_version(text: &str) -> Option<u128> {
+    (text.len() == 32)
+        .then(|| u128::from_str_radix(text, 16).ok())
+        .flatten()
+}
+
+/// One version for several resources: changes when any of them does, or their set.
+pub fn version_of<'a>(resources: impl Iterator<Item = &'a Arc<Resource>>) -> String {
+    let mut hash = Xxh3::new();
+    for resource in resources {
+        hash.update(resource.name.as_bytes());
+        hash.update(&[0]);
+        hash.update(&resource.version.to_be_bytes());
+    }
+    version_text(hash.digest128())
+}
+
+/// The resources of one type, by name.
+#[derive(Clone, Debug, Default)]
+pub struct Table {
+    entries: OrdMap<Arc<str>, Arc<Resource>>,
+    version: OnceLock<Arc<str>>,
+    names: OnceLock<Arc<[Arc<str>]>>,
+}
+
+impl PartialEq for Table {
+    fn eq(&self, other: &Self) -> bool {
+        self.is(other) || self.entries == other.entries
+    }
+}
+
+impl Eq for Table {}
+
+impl Table {
+    /// Adds `resource`, or replaces the one of the same name. An equal one stays the same value.
+    pub fn insert(&mut self, resource: Arc<Resource>) {
+        let name = match self.entries.get(&resource.name) {
+            Some(known) if Arc::ptr_eq(known, &resource) || **known == *resource => return,
+            // One text for the name, whatever happens to its content.
+            Some(known) => known.name.clone(),
+            None => {
+                self.names = OnceLock::new();
+                resource.name.clone()
+            }
+        };
+        self.entries.insert(name, resource);
+        self.version = OnceLock::new();
+    }
+
+    /// Takes a resource out.
+    pub fn remove(&mut self, name: &str) {
+        if self.entries.remove(name).is_some() {
+            self.version = OnceLock::new();
+            self.names = OnceLock::new();
+        }
+    }
+
+    /// One resource.
+    pub fn get(&self, name: &str) -> Option<&Arc<Resource>> {
+        self.entries.get(name)
+    }
+
+    /// All resources, ordered by name.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Resource>> + Clone {
+        self.entries.iter().map(|(_, resource)| resource)
+    }
+
+    /// The names of all resources, in order: one list as long as the set of names stays.
+    pub fn names(&self) -> &Arc<[Arc<str>]> {
+        self.names
+            .get_or_init(|| self.entries.keys().cloned().collect())
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Whether both are the same version, without looking at the resources.
+    pub fn is(&self, other: &Self) -> bool {
+        self.entries.ptr_eq(&other.entries)
+    }
+
+    /// Makes this table one of exactly `resources`; what stays equal is shared with what was.
+    pub fn become_only(&mut self, resources: impl IntoIterator<Item = Arc<Resource>>) {
+        let before = self.entries.len();
+        let (mut there, mut found) = (BTreeSet::new(), 0);
+        for resource in resources {
+            if self.entries.contains_key(&resource.name) {
+                found += 1;
+            }
+            there.insert(resource.name.clone());
+            self.insert(resource);
+        }
+        if found >= before && there.len() == self.entries.len() {
+            return;
+        }
+        let stale: Vec<Arc<str>> = self.entries.keys().cloned().collect();
+        for name in stale.iter().filter(|name| !there.contains(*name)) {
+            self.remove(name);
+        }
+    }
+
+    /// One version for all: changes when any of them does, or their set.
+    pub fn version(&self) -> &Arc<str> {
+        self.version.get_or_init(|| version_of(self.iter()).into())
+    }
+
+    /// Names whose resource differs between this table and another. Costs what differs.
+    pub fn differing<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = &'a Arc<str>> {
+        let differing = (!self.is(other)).then(|| self.entries.diff(&other.entries));
+        differing.into_iter().flatten().map(|item| match item {
+            DiffItem::Add(name, _)
+            | DiffItem::Remove(name, _)
+            | DiffItem::Update { new: (name, _), .. } => name,
+        })
+    }
+}
+
+/// How endpoints are to be assigned, by the name of their cluster.
+pub type Views = OrdMap<Arc<str>, Arc<EndpointView>>;
+
+/// Everything that a proxy may ask for.
+#[derive(Clone, Debug, Default)]
+pub struct Resources {
+    types: BTreeMap<&'static str, Table>,
+    /// How the endpoints of each EDS cluster are to be assigned; those who know endpoints add them.
+    pub endpoints: Views,
+    /// What the memo knows of these, kept as long as they are.
+    pub(crate) kept: Vec<Kept>,
+}
+
+/// A value of the memo, whatever it is.
+#[derive(Clone)]
+pub(crate) struct Kept {
+    _value: Arc<dyn Any + Send + Sync>,
+}
+
+impl Kept {
+    pub(crate) fn new(value: Arc<dyn Any + Send + Sync>) -> Self {
+        Kept { _value: value }
+    }
+}
+
+impl std::fmt::Debug for Kept {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Kept")
+    }
+}
+
+impl PartialEq for Resources {
+    fn eq(&self, other: &Self) -> bool {
+        self.types == other.types && self.endpoints == other.endpoints
+    }
+}
+
+impl Eq for Resources {}
 
 impl Resources {
-    /// The resources of a type, by name.
-    pub fn of_type(&self, type_url: &str) -> impl Iterator<Item = (&String, &Arc<Resource>)> {
-        self.types.get(type_url).into_iter().flatten()
+    /// Adds `resource`, or replaces the one of the same type and name.
+    pub fn insert(&mut self, type_url: &'static str, resource: Resource) {
+        self.table_mut(type_url).insert(Arc::new(resource));
     }
 
-    pub(crate) fn insert(&mut self, type_url: &'static str, name: String, resource: Resource) {
-        let of_type = self.types.entry(type_url).or_default();
-        of_type.insert(name, Arc::new(resource));
+    /// One resource.
+    pub fn get(&self, type_url: &str, name: &str) -> Option<&Arc<Resource>> {
+        self.types.get(type_url)?.get(name)
+    }
+
+    /// All resources of a type, ordered by name.
+    pub fn of_type(&self, type_url: &str) -> impl Iterator<Item = &Arc<Resource>> {
+        self.types.get(type_url).into_iter().flat_map(Table::iter)
+    }
+
+    /// The table of a type, empty when there is none.
+    pub fn table(&self, type_url: &str) -> &Table {
+        static NONE: LazyLock<Table> = LazyLock::new(Table::default);
+        self.types.get(type_url).unwrap_or(&NONE)
+    }
+
+    /// The table of a type, to be changed.
+    pub fn table_mut(&mut self, type_url: &'static str) -> &mut Table {
+        self.types.entry(type_url).or_default()
+    }
+
+    /// All tables, by the URL of their type.
+    pub fn tables(&self) -> impl Iterator<Item = (&'static str, &Table)> {
+        self.types
+            .iter()
+            .map(|(type_url, table)| (*type_url, table))
+    }
+
+    /// These without the resources of one type.
+    pub fn without(&self, type_url: &str) -> Self {
+        let mut left = self.clone();
+        left.types.remove(type_url);
+        left
+    }
+
+    /// Whether a type is there at all.
+    pub fn has(&self, type_url: &str) -> bool {
+        self.types.contains_key(type_url)
+    }
+
+    pub(crate) fn keep(&mut self, value: Arc<impl Any + Send + Sync>) {
+        self.kept.push(Kept::new(value));
     }
 }
+
+#[cfg(test)]
+mod tests;

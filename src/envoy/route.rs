@@ -1,9 +1,11 @@
 //! Route configurations: of sidecars by the name that a listener asks for, inbound ones, gateways'.
 
 mod action;
+pub(crate) mod apart;
 mod cors;
-mod domains;
+pub(crate) mod domains;
 mod fault;
+pub(crate) mod fragment;
 pub(crate) mod gateway;
 mod hash;
 mod headers;
@@ -11,42 +13,69 @@ mod matching;
 mod redirect;
 mod retry;
 mod rule;
+mod session;
 mod virtual_host;
 
 use base::ObjectRef;
-use mesh::{InboundPort, Scope};
+use mesh::{InboundPort, Protocol, Scope};
 use proto::envoy::config::route::v3 as wire;
 
+use crate::memo::Memo;
 use crate::parts::{flag, number, seconds};
 
 /// A route configuration with what it came from.
 pub(crate) struct Made {
+    /// With those of its virtual hosts that are its own.
     pub(crate) configuration: wire::RouteConfiguration,
+    /// Virtual hosts that it shares parts of with others.
+    pub(crate) hosts: Vec<fragment::Host>,
     pub(crate) origin: Vec<ObjectRef>,
 }
 
-/// Routes of a sidecar: `80` for a wildcard port, `host:80` for a port whose protocol is found out.
-pub(crate) fn sidecar(scope: &Scope, name: &str) -> Made {
+/// Routes of a sidecar by the name that a listener asks for: `80` for a wildcard port, `host:80` for
+/// a port whose protocol is found out, `http_proxy`, or the path of a unix socket.
+pub(crate) fn sidecar(scope: &Scope, name: &str, memo: &Memo) -> Made {
+    let socket = name.starts_with("unix://");
     let (host, port) = match name.rsplit_once(':') {
-        Some((host, port)) => (Some(host), port),
-        None => (None, name),
+        Some((host, port)) if !socket => (Some(host), port),
+        _ => (None, name),
     };
     let port: u16 = port.parse().unwrap_or_default();
-    let (mut hosts, origin) = virtual_host::of_port(scope, port, host);
+    let mut hosts = Vec::new();
+    let mut origin = Vec::new();
+    if let Some(view) = scope.outbound.view(port, name) {
+        let of = view
+            .port
+            .as_ref()
+            .map(|port| Protocol::parse(&port.protocol));
+        let port = match of {
+            Some(Protocol::HttpProxy) => 0,
+            _ => port,
+        };
+        (hosts, origin) = virtual_host::of_port(scope, view, port, host, memo);
+    }
+    let mut own = Vec::new();
     match host {
         // The address has told the host already.
-        Some(_) => {
-            hosts.retain(|made| made.name == name);
+        Some(host) => {
+            hosts.retain(|made| made.domains.iter().any(|domain| domain == host));
             for made in &mut hosts {
                 made.domains = vec!["*".to_owned()];
             }
         }
-        None => hosts.push(virtual_host::unknown(scope)),
+        None => own.push(virtual_host::unknown(scope)),
     }
     Made {
-        configuration: configuration(name.to_owned(), hosts),
+        configuration: configuration(name.to_owned(), own),
+        hosts,
         origin,
     }
+}
+
+/// Routes of unknown destinations by the name in the Host header.
+pub(crate) fn by_name(scope: &Scope) -> wire::RouteConfiguration {
+    let name = "allow_any_dynamic_dns".to_owned();
+    configuration(name, vec![virtual_host::unknown(scope)])
 }
 
 fn configuration(name: String, virtual_hosts: Vec<wire::VirtualHost>) -> wire::RouteConfiguration {
@@ -61,9 +90,13 @@ fn configuration(name: String, virtual_hosts: Vec<wire::VirtualHost>) -> wire::R
 }
 
 /// Routes to the one cluster behind a port of the workload, or on to the port that was called.
-pub(crate) fn inbound(cluster: &str, port: Option<&InboundPort>) -> wire::RouteConfiguration {
+pub(crate) fn inbound(
+    scope: &Scope,
+    cluster: &str,
+    port: Option<&InboundPort>,
+) -> wire::RouteConfiguration {
     let number = port.map_or(0, |port| port.port.number);
-    let host = port.map_or("", |port| port.service.id.host.as_str());
+    let host = port.map_or("", InboundPort::host);
     let grpc = port.is_some_and(|port| port.port.protocol.is_grpc());
     let action = wire::RouteAction {
         cluster_specifier: Some(wire::route_action::ClusterSpecifier::Cluster(
@@ -75,12 +108,11 @@ pub(crate) fn inbound(cluster: &str, port: Option<&InboundPort>) -> wire::RouteC
             grpc_timeout_header_max: seconds(0),
             ..Default::default()
         }),
-        // Only what surely never reached the workload.
-        retry_policy: (!grpc).then(|| wire::RetryPolicy {
-            retry_on: "reset-before-request".to_owned(),
-            num_retries: crate::parts::number(2),
-            ..Default::default()
-        }),
+        retry_policy: if grpc {
+            None
+        } else {
+            retry::inbound(scope.config.default_inbound_http_retry_policy.as_ref())
+        },
         ..Default::default()
     };
     let route = wire::Route {

@@ -4,7 +4,9 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use api::features::Features;
 use api::mesh_config::MeshConfig;
+use api::mesh_networks::MeshNetworks;
 use api::snapshot::{Locality, World, read};
 use mesh::{Flavour, Proxy};
 use proto::codec::{self, type_url};
@@ -38,6 +40,15 @@ fn case(text: &str) -> Case {
                 let config = MeshConfig::parse(&document["spec"]).expect("a mesh config");
                 world.configure(config);
             }
+            Some("Environment") => {
+                let spec = document["spec"].as_object().into_iter().flatten();
+                let spec = spec.filter_map(|(name, value)| Some((name.as_str(), value.as_str()?)));
+                world = world.with_features(Features::read(spec));
+            }
+            Some("MeshNetworks") => {
+                let networks = MeshNetworks::parse(&document["spec"]).expect("networks");
+                world.connect(networks);
+            }
             _ => match read(&document) {
                 Ok(Some(item)) => drop(world.put(item)),
                 Ok(None) => {}
@@ -49,7 +60,8 @@ fn case(text: &str) -> Case {
     let node = text(&ask["proxy"]["node"]);
     let flavour = Flavour::parse(&text(&ask["proxy"]["flavour"])).expect("a flavour");
     let metadata = &ask["proxy"]["metadata"];
-    let proxy = Proxy::of_node(&node, metadata, Locality::default(), flavour).expect("a node");
+    let place = Locality::parse(&text(&ask["proxy"]["locality"]));
+    let proxy = Proxy::of_node(&node, metadata, place, flavour).expect("a node");
     let show = ask["show"]
         .as_array()
         .into_iter()
@@ -70,10 +82,14 @@ fn all(world: &World, resources: &Resources) -> Vec<(String, Value)> {
     for (short, url) in TYPES {
         let json = |bytes: &[u8]| -> Value {
             let text = proto::json::text(url, bytes).expect("a known message");
-            serde_json::from_str(&text).expect("JSON")
+            let mut value: Value = serde_json::from_str(&text).expect("JSON");
+            // The text has maps in any order.
+            value.sort_all_objects();
+            value
         };
-        for (name, resource) in resources.of_type(url) {
-            found.push((format!("{short} {name}"), json(&resource.bytes)));
+        for resource in resources.of_type(url) {
+            let name = &resource.name;
+            found.push((format!("{short} {name}"), json(&resource.bytes())));
         }
         if short == "EDS" {
             for view in resources.endpoints.values() {
@@ -174,7 +190,7 @@ fn nothing_refers_to_what_is_not_there() {
             named(&value, "cluster", &mut clusters);
             named(&value, "routeConfigName", &mut routes);
         }
-        let has = |url: &str, name: &str| resources.of_type(url).any(|(known, _)| known == name);
+        let has = |url: &str, name: &str| resources.get(url, name).is_some();
         for cluster in clusters {
             let known = has(type_url::CLUSTER, &cluster);
             assert!(known, "{}: cluster {cluster}", path.display());

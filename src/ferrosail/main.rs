@@ -10,6 +10,10 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+/// Gives memory back to the system when proxies go, which the C library's allocator does not.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Istio's control plane, its operator and its command line.
 #[derive(Debug, Parser)]
 #[command(name = "ferrosail", version)]
@@ -62,11 +66,11 @@ fn main() -> ExitCode {
         .first()
         .and_then(|path| Path::new(path).file_name());
     match called_as.and_then(|name| name.to_str()) {
-        Some("istioctl") => cli::run(Istioctl::parse_from(arguments).command),
+        Some("istioctl") => cli::run(Istioctl::parse_from(cli::verb_first(arguments)).command),
         Some("pilot-discovery") => match PilotDiscovery::parse_from(arguments).command {
             DiscoveryCommand::Discovery(discovery) => play(Role::Discovery(discovery)),
         },
-        _ => match Ferrosail::parse_from(arguments).command {
+        _ => match Ferrosail::parse_from(cli::verb_first(arguments)).command {
             Command::Verb(verb) => cli::run(verb),
             Command::Role(role) => play(role),
         },

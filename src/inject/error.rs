@@ -19,6 +19,16 @@ pub enum Error {
         /// What there is.
         known: String,
     },
+    /// The pod asks for more templates than anyone needs, each of which is work.
+    #[error("annotation {annotation} names {count} templates, expected at most {most}")]
+    TooManyTemplates {
+        /// Name of the annotation.
+        annotation: &'static str,
+        /// How many it names.
+        count: usize,
+        /// How many it may.
+        most: usize,
+    },
     /// A template failed.
     #[error(transparent)]
     Template(#[from] TemplateError),

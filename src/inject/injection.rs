@@ -23,6 +23,8 @@ use crate::template::{GoValue, plain, structure, table, text, with_json};
 use crate::{probes, prometheus};
 
 const TEMPLATES: &str = "inject.istio.io/templates";
+/// Upstream knows no bound; its own templates are eight.
+const MOST_TEMPLATES: usize = 16;
 const NATIVE: &str = "sidecar.istio.io/nativeSidecar";
 const NETWORK: &str = "topology.istio.io/network";
 const CLUSTER_VARIABLE: &str = "ISTIO_META_CLUSTER_ID";
@@ -65,7 +67,7 @@ pub fn inject(request: &Request<'_>) -> Result<Value, Error> {
     let dot = data(request, &mesh)?;
     let mut pod = original.clone();
     let mut injected = json!({});
-    for template in templates(request) {
+    for template in templates(request)? {
         let known = &request.settings.templates;
         let found = known.get(&template).ok_or_else(|| Error::NoTemplate {
             name: template.clone(),
@@ -139,19 +141,26 @@ fn native(request: &Request<'_>) -> bool {
 }
 
 /// The templates that the pod, or else the installation, asks for; an alias stands for several.
-fn templates(request: &Request<'_>) -> Vec<String> {
-    let asked = match annotation(request.pod, TEMPLATES) {
+fn templates(request: &Request<'_>) -> Result<Vec<String>, Error> {
+    let asked: Vec<String> = match annotation(request.pod, TEMPLATES) {
         Some(names) => names
             .split(',')
             .map(|name| name.trim().to_owned())
             .collect(),
         None => request.settings.default_templates.clone(),
     };
+    if asked.len() > MOST_TEMPLATES {
+        return Err(Error::TooManyTemplates {
+            annotation: TEMPLATES,
+            count: asked.len(),
+            most: MOST_TEMPLATES,
+        });
+    }
     let aliases = &request.settings.aliases;
-    asked
+    let named = asked
         .into_iter()
-        .flat_map(|name| aliases.get(&name).cloned().unwrap_or_else(|| vec![name]))
-        .collect()
+        .flat_map(|name| aliases.get(&name).cloned().unwrap_or_else(|| vec![name]));
+    Ok(named.collect())
 }
 
 /// What templates see as `.`

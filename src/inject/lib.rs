@@ -4,6 +4,8 @@
 mod annotation;
 mod decide;
 mod error;
+#[cfg(test)]
+mod hostile;
 mod image;
 mod injection;
 mod merge;

@@ -1,7 +1,5 @@
 //! The Base component: the CRDs of Istio's kinds and what all control planes of a cluster share.
-//! The CRDs are the YAML files of `crds/`, so that their schemas can be read and grow there.
-
-use std::sync::LazyLock;
+//! The texts of the CRDs are `api::crds`.
 
 use k8s_openapi::api::core::v1::ServiceAccount;
 use serde_json::Value;
@@ -15,37 +13,9 @@ use ::base::labels::REVISION;
 /// ServiceAccount whose token lets another cluster's control plane read this one.
 pub(crate) const READER: &str = "istio-reader-service-account";
 
-static CRDS: LazyLock<Vec<Value>> = LazyLock::new(|| {
-    [
-        include_str!("../../crds/trafficextensions.extensions.istio.io.yaml"),
-        include_str!("../../crds/wasmplugins.extensions.istio.io.yaml"),
-        include_str!("../../crds/destinationrules.networking.istio.io.yaml"),
-        include_str!("../../crds/envoyfilters.networking.istio.io.yaml"),
-        include_str!("../../crds/gateways.networking.istio.io.yaml"),
-        include_str!("../../crds/proxyconfigs.networking.istio.io.yaml"),
-        include_str!("../../crds/serviceentries.networking.istio.io.yaml"),
-        include_str!("../../crds/sidecars.networking.istio.io.yaml"),
-        include_str!("../../crds/virtualservices.networking.istio.io.yaml"),
-        include_str!("../../crds/workloadentries.networking.istio.io.yaml"),
-        include_str!("../../crds/workloadgroups.networking.istio.io.yaml"),
-        include_str!("../../crds/authorizationpolicies.security.istio.io.yaml"),
-        include_str!("../../crds/peerauthentications.security.istio.io.yaml"),
-        include_str!("../../crds/requestauthentications.security.istio.io.yaml"),
-        include_str!("../../crds/telemetries.telemetry.istio.io.yaml"),
-    ]
-    .into_iter()
-    .map(|text| {
-        api::yaml::documents(text)
-            .expect("the CRDs are part of the program and a test parses them")
-            .pop()
-            .expect("each file holds one CRD")
-    })
-    .collect()
-});
-
 /// The CustomResourceDefinitions of Istio's own kinds, by group and name.
 pub fn istio_crds() -> Vec<Value> {
-    CRDS.clone()
+    api::crds::definitions().to_vec()
 }
 
 /// All objects of the component.
@@ -54,9 +24,12 @@ pub(crate) fn build(base: &Base, install: &Install) -> Vec<Object> {
     let global = &values.global;
     let mut objects = Vec::new();
     if global.cluster_wide() {
-        let excluded = &values.base.excluded_crds;
-        let crds = istio_crds().into_iter().map(Object::from_value);
-        objects.extend(crds.filter(|crd| !excluded.contains(&crd.reference.name)));
+        let crds = &values.base;
+        let wanted = [crds.enable_crd_templates, crds.enable_istio_config_crds];
+        if !wanted.contains(&Some(false)) {
+            let all = istio_crds().into_iter().map(Object::from_value);
+            objects.extend(all.filter(|crd| !crds.excluded_crds.contains(&crd.reference.name)));
+        }
         if !values.default_revision.is_empty() {
             objects.push(default_validator(base, install));
         }

@@ -5,6 +5,7 @@ mod deployment;
 mod rbac;
 mod remote;
 mod service;
+mod stable;
 mod webhooks;
 
 use base::names::port;
@@ -19,6 +20,7 @@ use crate::values::{some, texts};
 use crate::{Component, Install, Object};
 
 pub(crate) use deployment::{CONTAINER, trust_bundle};
+pub(crate) use webhooks::injector;
 
 /// What every builder of the component is given.
 #[derive(Clone, Copy)]
@@ -51,6 +53,26 @@ pub(crate) fn build(pilot: &Pilot, install: &Install) -> Vec<Object> {
     if global.cluster_wide() {
         objects.extend(rbac::cluster(context));
         objects.extend(webhooks::build(context));
+        if pilot.values.experimental.stable_validation_policy && context.runs_here() {
+            objects.extend(stable::build(context));
+        }
+    }
+    if install.default_tag && install.default_tag().is_some() {
+        objects.extend(default_tag(context));
+    }
+    objects
+}
+
+/// What makes this revision the cluster's default. It outlives a change of the specification that
+/// would leave the cluster without a default; only the end of the installation removes it.
+fn default_tag(context: Context<'_>) -> Vec<Object> {
+    let mut objects = webhooks::of_default_tag(context);
+    let tags = &context.pilot.values.revision_tags;
+    if context.runs_here() && !tags.iter().any(|tag| tag == "default") {
+        objects.push(service::tagged(context, "default"));
+    }
+    for object in &mut objects {
+        object.body["metadata"]["labels"][base::labels::NOT_PRUNED] = "true".into();
     }
     objects
 }

@@ -4,6 +4,7 @@
 mod base;
 mod component;
 mod gateway;
+mod hosted;
 mod istio_operator_crd;
 mod istiod;
 mod labels;
@@ -23,10 +24,12 @@ mod values;
 
 pub use crate::base::istio_crds;
 pub use component::Component;
+pub use hosted::{Command, Host, command};
 pub use istio_operator_crd::istio_operator_crd;
-pub use manifest::{Applied, ComponentManifest, Manifest, Planned, build, sort};
+pub use manifest::{ComponentManifest, Manifest, build, sort};
 pub use merge::merge;
 pub use object::Object;
+pub use profile::{profile, profiles};
 pub use resolve::{Install, Observed, Owner, resolve};
 
 /// Registry and path of the images of this version, where nobody names another.

@@ -1,25 +1,14 @@
-//! The objects of an installation, component by component. Whether they were applied is part of
-//! the type, so that nothing can be reported about objects that were not.
-
-use std::marker::PhantomData;
+//! The objects of an installation, component by component, as they are to be applied.
 
 use crate::overlay::{self, Fault};
 use crate::settings::{self, Target};
-use crate::{Component, Install, Object, base, gateway, istiod, labels};
-
-/// Rendered, not applied.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Planned {}
-/// Applied to a cluster.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Applied {}
+use crate::{Component, Install, Object, base, gateway, hosted, istiod, labels};
 
 /// All objects of an installation; one entry per component in [`Component::ALL`]'s order.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Manifest<S> {
+pub struct Manifest {
     /// One entry per component, disabled ones included.
     pub components: Vec<ComponentManifest>,
-    state: PhantomData<S>,
 }
 
 /// The objects of one component.
@@ -33,25 +22,7 @@ pub struct ComponentManifest {
     pub objects: Vec<Object>,
 }
 
-impl Manifest<Planned> {
-    /// A plan of these components.
-    pub fn planned(components: Vec<ComponentManifest>) -> Self {
-        Manifest {
-            components,
-            state: PhantomData,
-        }
-    }
-
-    /// To be called only by who has applied every object.
-    pub fn applied(self) -> Manifest<Applied> {
-        Manifest {
-            components: self.components,
-            state: PhantomData,
-        }
-    }
-}
-
-impl<S> Manifest<S> {
+impl Manifest {
     /// Every object, component by component in apply order.
     pub fn objects(&self) -> impl Iterator<Item = &Object> {
         self.components.iter().flat_map(|c| c.objects.iter())
@@ -60,12 +31,12 @@ impl<S> Manifest<S> {
 
 /// Renders an installation. Cannot fail: whatever could was judged by `resolve`. Same input, same
 /// bytes.
-pub fn build(install: &Install) -> Manifest<Planned> {
+pub fn build(install: &Install) -> Manifest {
     build_and_judge(install).0
 }
 
 /// Renders, and tells which overlays fit no object; `resolve` refuses these.
-pub(crate) fn build_and_judge(install: &Install) -> (Manifest<Planned>, Vec<Fault>) {
+pub(crate) fn build_and_judge(install: &Install) -> (Manifest, Vec<Fault>) {
     let mut faults = Vec::new();
     let components = Component::ALL
         .into_iter()
@@ -82,10 +53,14 @@ pub(crate) fn build_and_judge(install: &Install) -> (Manifest<Planned>, Vec<Faul
             }
         })
         .collect();
-    (Manifest::planned(components), faults)
+    (Manifest { components }, faults)
 }
 
-fn render(component: Component, install: &Install, faults: &mut Vec<Fault>) -> Vec<Object> {
+pub(crate) fn render(
+    component: Component,
+    install: &Install,
+    faults: &mut Vec<Fault>,
+) -> Vec<Object> {
     match component {
         Component::Base => {
             let Some(base) = &install.base else {
@@ -110,6 +85,9 @@ fn render(component: Component, install: &Install, faults: &mut Vec<Fault>) -> V
             settings::apply(&mut objects, &pilot.k8s, &target);
             let found = overlay::apply(&mut objects, &pilot.k8s, "spec.components.pilot");
             faults.extend(found);
+            if let Some(host) = &install.host {
+                hosted::hand_over(&mut objects, install, host);
+            }
             objects
         }
         Component::IngressGateways | Component::EgressGateways => install

@@ -1,16 +1,58 @@
 //! Short forms for parts of pods that both istiod and gateways have.
 
+use k8s_openapi::api::apps::v1::{
+    Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment,
+};
 use k8s_openapi::api::core::v1::{
     Capabilities, ConfigMapVolumeSource, EmptyDirVolumeSource, EnvVar, EnvVarSource,
     LocalObjectReference, ObjectFieldSelector, ProjectedVolumeSource, SecretVolumeSource,
     ServiceAccountTokenProjection, Volume, VolumeMount, VolumeProjection,
 };
-use k8s_openapi::api::core::v1::{ContainerPort, SecurityContext};
+use k8s_openapi::api::core::v1::{ContainerPort, PodTemplateSpec, SecurityContext};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
+use crate::labels::Labels;
 use crate::values::{Texts, text};
 
 /// Seconds that a token for the CA is valid: twelve hours, renewed by the kubelet.
 const TOKEN_SECONDS: i64 = 43_200;
+
+/// What a Deployment of ours consists of.
+pub(crate) struct Workload {
+    pub(crate) metadata: ObjectMeta,
+    /// Absent where an autoscaler decides.
+    pub(crate) replicas: Option<i32>,
+    pub(crate) selector: Labels,
+    pub(crate) max_surge: Option<IntOrString>,
+    pub(crate) max_unavailable: Option<IntOrString>,
+    pub(crate) template: PodTemplateSpec,
+}
+
+impl From<Workload> for Deployment {
+    fn from(workload: Workload) -> Deployment {
+        Deployment {
+            metadata: workload.metadata,
+            spec: Some(DeploymentSpec {
+                replicas: workload.replicas,
+                selector: LabelSelector {
+                    match_labels: Some(workload.selector),
+                    ..Default::default()
+                },
+                strategy: Some(DeploymentStrategy {
+                    rolling_update: Some(RollingUpdateDeployment {
+                        max_surge: workload.max_surge,
+                        max_unavailable: workload.max_unavailable,
+                    }),
+                    ..Default::default()
+                }),
+                template: workload.template,
+                ..Default::default()
+            }),
+            ..Default::default()
+        }
+    }
+}
 
 /// A variable with a value.
 pub(crate) fn env(name: &str, value: impl Into<String>) -> EnvVar {

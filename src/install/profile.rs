@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
-use crate::merge::map_at;
+use crate::merge::{layered, map_at, set};
 
 /// A named starting point of an installation.
 pub(crate) struct Profile {
@@ -29,6 +29,10 @@ pub(crate) const DEFAULT: &str = "default";
 
 static PROFILES: LazyLock<BTreeMap<&'static str, Profile>> = LazyLock::new(|| {
     [
+        (
+            "ambient",
+            include_str!("../../config/profiles/ambient.yaml"),
+        ),
         (DEFAULT, include_str!("../../config/profiles/default.yaml")),
         ("demo", include_str!("../../config/profiles/demo.yaml")),
         ("empty", include_str!("../../config/profiles/empty.yaml")),
@@ -40,7 +44,16 @@ static PROFILES: LazyLock<BTreeMap<&'static str, Profile>> = LazyLock::new(|| {
             "preview",
             include_str!("../../config/profiles/preview.yaml"),
         ),
+        (
+            "openshift",
+            include_str!("../../config/profiles/openshift.yaml"),
+        ),
+        (
+            "openshift-ambient",
+            include_str!("../../config/profiles/openshift-ambient.yaml"),
+        ),
         ("remote", include_str!("../../config/profiles/remote.yaml")),
+        ("stable", include_str!("../../config/profiles/stable.yaml")),
     ]
     .into_iter()
     .map(|(name, text)| {
@@ -79,7 +92,32 @@ pub(crate) fn named(name: &str) -> Option<&'static Profile> {
 
 /// Names of all profiles, for messages.
 pub(crate) fn names() -> String {
-    PROFILES.keys().copied().collect::<Vec<_>>().join(", ")
+    profiles().collect::<Vec<_>>().join(", ")
+}
+
+/// Names of all profiles, in alphabetical order.
+pub fn profiles() -> impl Iterator<Item = &'static str> {
+    PROFILES.keys().copied()
+}
+
+/// A profile as an IstioOperator: what it says on top of the default one, with its values; those
+/// beneath every profile are left out. `None` when there is no profile of that name.
+pub fn profile(name: &str) -> Option<Value> {
+    let chosen = named(name)?;
+    let default = named(DEFAULT)?;
+    let mut spec = layered([&default.spec, &chosen.spec]);
+    let mut values = layered([&chosen.values, map_at(&spec, &["values"])]);
+    // The one setting of `pilot` that a profile has at the top.
+    if let Some(value) = values.remove("configMap") {
+        set(&mut values, &["pilot", "configMap"], value);
+    }
+    spec.insert("profile".to_owned(), name.into());
+    spec.insert("values".to_owned(), Value::Object(values));
+    Some(json!({
+        "apiVersion": api::istio_operator::API_VERSION,
+        "kind": api::istio_operator::KIND,
+        "spec": spec,
+    }))
 }
 
 fn data(text: &str) -> Map<String, Value> {

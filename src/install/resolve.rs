@@ -3,16 +3,19 @@
 //! tag, the user's spec; then spec fields become values, under the user's own values.
 
 mod form;
+mod inert;
 mod judge;
 mod layers;
+mod mesh_config;
 
 use ::base::{ObjectRef, Problem, Severity};
 use api::istio_operator::IstioOperator;
 use serde_json::{Map, Value};
 
 use crate::manifest::build_and_judge;
+use crate::merge::map_at;
 use crate::values::{self, Texts};
-use crate::{Component, profile};
+use crate::{Component, Host, hosted, profile};
 
 /// What the caller knows beside the specification.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +28,8 @@ pub struct Observed {
     pub version: String,
     /// Major and minor version of the API server, when one was asked.
     pub kubernetes: Option<(u32, u32)>,
+    /// Whose pods host the control plane, when it has none of its own.
+    pub host: Option<Host>,
 }
 
 /// The IstioOperator that owns the objects.
@@ -56,8 +61,12 @@ pub struct Install {
     pub(crate) base: Option<Base>,
     pub(crate) pilot: Option<Pilot>,
     pub(crate) gateways: Vec<Gateway>,
+    /// Whose pods host the control plane, when it has none of its own.
+    pub(crate) host: Option<Host>,
     /// Whether gateways find a control plane that is not of this installation.
     pub(crate) remote_control_plane: bool,
+    /// Whether this revision is what the cluster uses where nobody names one.
+    pub(crate) default_tag: bool,
 }
 
 /// The Base component, enabled.
@@ -144,6 +153,27 @@ impl Install {
         self
     }
 
+    /// The same as the cluster's default revision: with the webhooks and the Service of tag
+    /// `default`, which upstream's installer makes after the rest and `manifest generate` leaves
+    /// out. Nothing changes where the specification leaves webhooks to others.
+    pub fn with_default_tag(mut self) -> Self {
+        self.default_tag = true;
+        self
+    }
+
+    /// The webhook by which the cluster's default revision is recognised, where this installation
+    /// can be that.
+    pub fn default_tag(&self) -> Option<ObjectRef> {
+        let pilot = self.pilot.as_ref()?;
+        let global = &pilot.values.global;
+        (!global.operator_manage_webhooks && global.cluster_wide()).then(|| ObjectRef {
+            api_version: "admissionregistration.k8s.io/v1".to_owned(),
+            kind: "MutatingWebhookConfiguration".to_owned(),
+            namespace: None,
+            name: crate::istiod::injector("istio-revision-tag-default", &pilot.namespace),
+        })
+    }
+
     /// The value of `istio.io/rev`: the revision, or `default`.
     pub fn revision_label(&self) -> &str {
         match self.revision.as_str() {
@@ -188,6 +218,11 @@ pub fn resolve(cr: &IstioOperator, seen: &Observed) -> Result<Install, Vec<Probl
     };
     problems.extend(judge::cluster(&subject, seen.kubernetes));
     problems.extend(judge::after_merge(&install, &merged));
+    let mesh = map_at(&merged, &["values", "meshConfig"]);
+    problems.extend(mesh_config::judge(&subject, mesh));
+    if seen.host.is_some() {
+        problems.extend(hosted::judge(&install));
+    }
     let (_, faults) = build_and_judge(&install);
     problems.extend(
         faults
@@ -197,6 +232,9 @@ pub fn resolve(cr: &IstioOperator, seen: &Observed) -> Result<Install, Vec<Probl
     if problems.iter().any(|p| p.severity == Severity::Error) {
         return Err(problems);
     }
+    // That a setting has no effect is said once, whatever the reasons.
+    let mut said = std::collections::BTreeSet::new();
+    problems.retain(|problem| said.insert((problem.field.clone(), problem.reason.clone())));
     install.warnings = problems;
     Ok(install)
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use api::istio_operator::IstioOperator;
 use serde_json::Value;
 
-use crate::{Component, Install, Manifest, Observed, Planned, build, resolve};
+use crate::{Component, Install, Manifest, Observed, build, resolve};
 
 const SAMPLE: &str = include_str!("../../config/samples/istiooperator.yaml");
 
@@ -21,12 +21,13 @@ fn install(text: &str) -> Install {
         tag: "v0".to_owned(),
         version: "0.0.0".to_owned(),
         kubernetes: None,
+        host: None,
     };
     resolve(&parsed, &seen).expect("the case is valid")
 }
 
 /// The objects as YAML, without the CRDs, which are files of their own.
-fn printed(manifest: &Manifest<Planned>) -> String {
+fn printed(manifest: &Manifest) -> String {
     let documents: Vec<String> = manifest
         .objects()
         .filter(|object| object.reference.kind != "CustomResourceDefinition")

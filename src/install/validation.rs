@@ -11,7 +11,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use crate::values::{Validation, some};
 
 /// Groups of the objects that are validated.
-const GROUPS: [&str; 4] = [
+pub(crate) const GROUPS: [&str; 4] = [
     "security.istio.io",
     "networking.istio.io",
     "telemetry.istio.io",

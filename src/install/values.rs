@@ -33,10 +33,12 @@ pub(crate) struct Istiod {
     pub(crate) config_map: bool,
     pub(crate) cpu: Utilization,
     pub(crate) crl_config_map_name: String,
+    pub(crate) default_revision: String,
     pub(crate) deployment_annotations: Texts,
     pub(crate) deployment_labels: Texts,
     pub(crate) env: Texts,
     pub(crate) env_var_from: Vec<EnvVar>,
+    pub(crate) experimental: Experimental,
     pub(crate) extra_container_args: Vec<String>,
     pub(crate) global: Global,
     pub(crate) hub: String,
@@ -213,6 +215,10 @@ pub(crate) struct TelemetryV2 {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default)]
 pub(crate) struct Validation {
+    #[serde(rename = "enableCRDTemplates")]
+    pub(crate) enable_crd_templates: Option<bool>,
+    #[serde(rename = "enableIstioConfigCRDs")]
+    pub(crate) enable_istio_config_crds: Option<bool>,
     #[serde(rename = "excludedCRDs")]
     pub(crate) excluded_crds: Vec<String>,
     #[serde(rename = "validationCABundle")]
@@ -261,6 +267,8 @@ small! {
     Switch { enabled: bool }
     /// `cpu` or `memory` of an autoscaler; percent of the request.
     Utilization { target_average_utilization: i32 }
+    /// `experimental`.
+    Experimental { stable_validation_policy: bool }
     /// `global.istiod`.
     Analysis { enable_analysis: bool }
     /// `global.logging`.

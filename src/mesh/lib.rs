@@ -4,38 +4,50 @@
 mod compile;
 mod gateways;
 mod inbound;
+mod ingress;
 mod mutual_tls;
 mod names;
+mod networks;
 mod protocol;
 mod proxy;
 mod routes;
 mod scope;
+mod scopes;
+mod secrets;
 mod services;
+mod settings;
 mod sidecars;
 mod traffic_policy;
+mod update;
 mod visibility;
 
 use std::sync::Arc;
 
 use api::mesh_config::MeshConfig;
-use api::snapshot::{HostId, Snapshot};
+use api::networking::gateway::Gateway;
+use api::snapshot::{Object, Snapshot};
 use base::Problem;
 
 pub use compile::compile;
-pub use gateways::{GatewayServer, GatewayView};
-pub use inbound::{Inbound, InboundPort};
+pub use gateways::{GatewayPlace, GatewayServer, GatewayView, ServerHost};
+pub use inbound::{Backend, Inbound, InboundPort, Ingress};
 pub use mutual_tls::{Mode, PeerModes};
 pub use names::{covers, is_wildcard, resolve, subset_of};
+pub use networks::{NetworkGateway, Networks};
 pub use protocol::Protocol;
-pub use proxy::{Families, Flavour, InvalidProxy, Proxy, Role};
-pub use routes::{MESH_GATEWAY, Routing};
-pub use scope::{Outbound, OutboundService, Scope, Workload};
-pub use services::{Port, Registry, Resolution, Service, Target};
-pub use traffic_policy::{Policy, Rule};
+pub use proxy::{Families, Flavour, InvalidProxy, Proxy, Role, VirtualHosts};
+pub use routes::{MESH_GATEWAY, Routing, Semantics};
+pub use scope::{Egress, Outbound, OutboundService, Scope, Workload};
+pub use scopes::Scopes;
+pub use secrets::{secret_name, secret_of, secrets_of};
+pub use services::{Port, Reach, Registry, Resolution, Service, Target};
+pub use settings::{CertificateFiles, Interception, Settings};
+pub use traffic_policy::{Policy, Rule, over_mesh};
+pub use update::update;
 pub use visibility::Visibility;
 
 /// All relations, resolved. Cheap to clone.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Mesh {
     pub(crate) snapshot: Snapshot,
     pub(crate) config: Arc<MeshConfig>,
@@ -45,28 +57,25 @@ pub struct Mesh {
     pub(crate) services: Vec<Arc<Service>>,
     /// VirtualServices with delegates merged, oldest first.
     pub(crate) routings: Vec<Arc<Routing>>,
-    /// DestinationRules merged per namespace and host, oldest first.
-    pub(crate) rules: Vec<Arc<Rule>>,
+    /// Gateways, with those that Ingresses stand for.
+    pub(crate) gateways: Vec<Arc<Object<Gateway>>>,
+    /// DestinationRules merged per namespace and host.
+    pub(crate) rules: Arc<traffic_policy::Rules>,
     /// mTLS modes.
     pub(crate) modes: Arc<PeerModes>,
+    /// What is wrong with the routes.
+    pub(crate) problems: Arc<[Problem]>,
 }
 
-/// What changed since the last [`Snapshot`].
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Changes {
-    /// Hosts whose endpoints changed.
-    pub endpoints: std::collections::BTreeSet<HostId>,
-    /// Whether anything else did.
-    pub relations: bool,
-}
+impl Mesh {
+    /// Whether both come from the same version of every table.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        self.snapshot.is(&other.snapshot)
+    }
 
-/// The mesh after `changes`. Equals [`compile`] of the new snapshot; tables that did not change are
-/// kept by compiling nothing when `changes` names no relation.
-pub fn update(mesh: &Mesh, snapshot: &Snapshot, changes: &Changes) -> (Mesh, Vec<Problem>) {
-    if changes.relations {
-        compile(snapshot)
-    } else {
-        (mesh.clone(), Vec::new())
+    /// All services, oldest first.
+    pub fn services(&self) -> &[Arc<Service>] {
+        &self.services
     }
 }
 

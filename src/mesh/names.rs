@@ -20,9 +20,10 @@ pub fn covers(a: &str, b: &str) -> bool {
     subset_of(a, b) || subset_of(b, a)
 }
 
-/// A short name as its namespace means it; names with a dot stay as they are.
+/// A short name as its namespace means it; names with a dot and addresses stay as they are.
 pub fn resolve(host: &str, namespace: &str, domain: &str) -> String {
-    if host.is_empty() || host.contains('.') || host.starts_with('*') {
+    let address = host.parse::<std::net::IpAddr>().is_ok();
+    if host.is_empty() || host.contains('.') || host == "*" || address {
         host.to_owned()
     } else {
         format!("{host}.{namespace}.svc.{domain}")

@@ -5,6 +5,8 @@
 #[allow(missing_docs, reason = "each is named as the protocol")]
 pub enum Protocol {
     Http,
+    /// Any host and port by HTTP/1, of listeners of Sidecars only.
+    HttpProxy,
     Http2,
     Grpc,
     GrpcWeb,
@@ -28,6 +30,7 @@ impl Protocol {
             "grpc" => Protocol::Grpc,
             "grpc-web" => Protocol::GrpcWeb,
             "http" => Protocol::Http,
+            "http_proxy" => Protocol::HttpProxy,
             "http2" => Protocol::Http2,
             "https" => Protocol::Https,
             "tls" => Protocol::Tls,
@@ -43,27 +46,29 @@ impl Protocol {
     pub fn of_port(number: u16, name: &str, app_protocol: Option<&str>) -> Self {
         let named = match app_protocol {
             Some("kubernetes.io/h2c") => return Protocol::Http2,
-            Some("kubernetes.io/ws" | "kubernetes.io/wss") => return Protocol::Http,
+            Some("kubernetes.io/ws") => return Protocol::Http,
+            Some("kubernetes.io/wss") => return Protocol::Https,
             Some(name) => name,
             None => name,
         };
-        let whole = Protocol::parse(named);
-        let lower = named.to_ascii_lowercase();
-        let by_name = match lower.split('-').next() {
-            _ if lower == "grpc-web" || lower.starts_with("grpc-web-") => Protocol::GrpcWeb,
-            _ if whole != Protocol::Unsupported => whole,
-            Some(prefix) => Protocol::parse(prefix),
-            None => whole,
-        };
-        match (by_name, number) {
-            (Protocol::Unsupported | Protocol::Udp, 3306 | 27017) if by_name == Protocol::Udp => {
-                Protocol::Unsupported
-            }
-            // UDP in the name of a TCP port says nothing.
-            (Protocol::Udp, _) => Protocol::Unsupported,
+        if named.to_ascii_lowercase().starts_with("grpc-web") {
+            return Protocol::GrpcWeb;
+        }
+        let prefix = named.split('-').next().unwrap_or_default();
+        match (Protocol::parse(prefix), number) {
             // Servers that speak first: SMTP, DNS over TCP, MySQL, MongoDB.
             (Protocol::Unsupported, 25 | 53 | 3306 | 27017) => Protocol::Tcp,
             (protocol, _) => protocol,
+        }
+    }
+
+    /// What is spoken once TLS has ended.
+    #[must_use]
+    pub fn after_tls(self) -> Self {
+        match self {
+            Protocol::Https => Protocol::Http,
+            Protocol::Tls => Protocol::Tcp,
+            other => other,
         }
     }
 
@@ -71,7 +76,11 @@ impl Protocol {
     pub fn is_http(self) -> bool {
         matches!(
             self,
-            Protocol::Http | Protocol::Http2 | Protocol::Grpc | Protocol::GrpcWeb
+            Protocol::Http
+                | Protocol::HttpProxy
+                | Protocol::Http2
+                | Protocol::Grpc
+                | Protocol::GrpcWeb
         )
     }
 

@@ -5,6 +5,8 @@ use std::net::IpAddr;
 use api::snapshot::{Labels, Locality};
 use serde_json::Value;
 
+use crate::settings::Settings;
+
 /// A proxy.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Proxy {
@@ -38,6 +40,10 @@ pub struct Proxy {
     pub unprivileged: bool,
     /// Name of its workload.
     pub workload: String,
+    /// How it takes virtual hosts.
+    pub virtual_hosts: VirtualHosts,
+    /// What it says of itself beyond that.
+    pub settings: std::sync::Arc<Settings>,
 }
 
 /// What a proxy stands for.
@@ -56,6 +62,15 @@ pub enum Flavour {
     IstioProxy,
     /// Only Envoy's.
     Stock,
+}
+
+/// How a proxy takes virtual hosts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum VirtualHosts {
+    /// In the route configuration that they belong to.
+    Inline,
+    /// As resources of their own (VHDS), so that a change of one costs one.
+    Apart,
 }
 
 /// Which IP families a proxy has.
@@ -78,6 +93,18 @@ impl std::fmt::Display for InvalidProxy {
 }
 
 impl std::error::Error for InvalidProxy {}
+
+impl Families {
+    /// Whether an address is of one of them; what is no address is not.
+    pub fn includes(self, address: &str) -> bool {
+        let prefix = address.split('/').next().unwrap_or_default();
+        match prefix.parse::<IpAddr>() {
+            Ok(IpAddr::V4(_)) => self.v4,
+            Ok(IpAddr::V6(_)) => self.v6,
+            Err(_) => false,
+        }
+    }
+}
 
 impl Flavour {
     /// Reads `istio-proxy` or `stock`.
@@ -154,6 +181,8 @@ impl Proxy {
             ports: container_ports(metadata),
             unprivileged: text("UNPRIVILEGED_POD") == "true",
             workload: text("WORKLOAD_NAME"),
+            virtual_hosts: VirtualHosts::Inline,
+            settings: Settings::read(metadata).into(),
         })
     }
 

@@ -9,8 +9,8 @@ use api::networking::virtual_service::{Destination, RouteDestination, VirtualSer
 use api::snapshot::{Object, Snapshot, Timestamp};
 use base::{ObjectRef, Problem};
 
-use crate::Visibility;
 use crate::names::resolve;
+use crate::{Visibility, ingress};
 
 /// The gateway name that stands for all sidecars.
 pub const MESH_GATEWAY: &str = "mesh";
@@ -30,9 +30,38 @@ pub struct Routing {
     pub visibility: Visibility,
     /// With hosts, gateways and destinations as full names.
     pub spec: VirtualService,
+    /// What wrote it, which decides what a prefix of a path means.
+    pub semantics: Semantics,
+}
+
+/// Who wrote a [`Routing`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Semantics {
+    /// A VirtualService: a prefix is any beginning of a path.
+    #[default]
+    VirtualService,
+    /// An Ingress: a prefix ends where an element of the path does.
+    Ingress,
 }
 
 impl Routing {
+    /// Where it stands among those that a namespace sees: what it exports to its own namespace goes
+    /// first, then what is exported to this one by name, then what all see; `None` when unseen.
+    pub fn rank(&self, client: &str) -> Option<u8> {
+        match &self.visibility {
+            Visibility::Public => Some(2),
+            Visibility::Only(names) if names.contains(client) => {
+                Some(if self.namespace == client { 0 } else { 1 })
+            }
+            Visibility::Only(_) => None,
+        }
+    }
+
+    /// The order of ties: creation time, then name, then namespace.
+    fn age(&self) -> (Timestamp, &str, &str) {
+        (self.created, &self.name, &self.namespace)
+    }
+
     /// Whether it applies to a gateway, [`MESH_GATEWAY`] for sidecars.
     pub fn is_for(&self, gateway: &str) -> bool {
         self.spec.gateways.iter().any(|name| name == gateway)
@@ -51,9 +80,15 @@ pub(crate) fn collect(snapshot: &Snapshot, domain: &str) -> (Vec<Arc<Routing>>, 
     let roots = resolved
         .iter()
         .filter(|routing| !routing.spec.hosts.is_empty());
-    let merged = roots
+    let mut merged: Vec<Arc<Routing>> = roots
         .map(|root| Arc::new(delegate::merge(root, &resolved, &mut problems)))
         .collect();
+    merged.extend(
+        ingress::routings(snapshot, domain)
+            .into_iter()
+            .map(Arc::new),
+    );
+    merged.sort_by(|a, b| a.age().cmp(&b.age()));
     (merged, problems)
 }
 
@@ -114,19 +149,24 @@ fn resolved(object: &Object<VirtualService>, snapshot: &Snapshot, domain: &str) 
         created: object.meta.created,
         visibility: Visibility::of(&spec.export_to, default, namespace),
         spec,
+        semantics: Semantics::default(),
     }
 }
 
-/// Gateways as `namespace/name`; those of another form stay.
+/// Gateways as `namespace/name`.
 fn qualify(gateways: &mut [String], namespace: &str) {
     for gateway in gateways {
-        if gateway == MESH_GATEWAY || gateway.contains('/') {
+        if gateway == MESH_GATEWAY {
             continue;
         }
-        *gateway = match gateway.split('.').collect::<Vec<_>>()[..] {
-            // An old form: name.namespace.svc.cluster.local
-            [name, of, ..] => format!("{of}/{name}"),
-            _ => format!("{namespace}/{gateway}"),
+        *gateway = match gateway.split_once('/') {
+            Some((".", name)) => format!("{namespace}/{name}"),
+            Some(_) => continue,
+            None => match gateway.split('.').collect::<Vec<_>>()[..] {
+                // An old form: name.namespace.svc.cluster.local
+                [name, of, ..] => format!("{of}/{name}"),
+                _ => format!("{namespace}/{gateway}"),
+            },
         };
     }
 }

@@ -4,15 +4,19 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use api::features::Features;
 use api::mesh_config::MeshConfig;
+use api::networking::Port as ListenerPort;
 use api::networking::sidecar::OutboundMode;
-use api::snapshot::{Labels, Locality};
+use api::networking::virtual_service::Destination;
+use api::snapshot::{Address, Labels, Locality, TrafficDistribution};
 
+use crate::update::same_or_equal;
 use crate::{
-    Families, Flavour, GatewayView, Inbound, Mesh, Mode, PeerModes, Policy, Proxy, Registry,
-    Resolution, Role, Routing, Rule, Service, gateways, inbound,
+    Families, Flavour, GatewayView, Inbound, Mesh, Mode, PeerModes, Policy, Proxy, Reach,
+    Resolution, Role, Routing, Rule, Scopes, Service, VirtualHosts, gateways, inbound, networks,
 };
-use crate::{sidecars, traffic_policy};
+use crate::{Networks, Settings};
 
 /// Everything that a proxy's resources are derived from.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,6 +29,8 @@ pub struct Scope {
     pub flavour: Flavour,
     /// Its IP families.
     pub families: Families,
+    /// How it takes virtual hosts.
+    pub virtual_hosts: VirtualHosts,
     /// What can be called.
     pub outbound: Arc<Outbound>,
     /// What is served.
@@ -35,6 +41,12 @@ pub struct Scope {
     pub workload: Arc<Workload>,
     /// mTLS modes of workloads, which decide how their endpoints are called.
     pub modes: Arc<PeerModes>,
+    /// Switches of the environment.
+    pub features: Arc<Features>,
+    /// Networks that cannot reach each other.
+    pub networks: Arc<Networks>,
+    /// What the proxy says of itself.
+    pub settings: Arc<Settings>,
     /// Its own addresses among those of headless services: it does not listen for itself there.
     pub own_addresses: Vec<std::net::IpAddr>,
 }
@@ -65,14 +77,32 @@ pub struct Workload {
 /// What a namespace can call.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Outbound {
-    /// Visible services, oldest first; one per host.
+    /// Services of all views; one per host. Clusters, endpoints and names are made of these.
     pub services: Vec<Arc<OutboundService>>,
     /// Places in `services` by host.
     pub by_host: BTreeMap<String, usize>,
-    /// Visible VirtualServices for sidecars: of the own namespace first, oldest first in each.
-    pub routings: Vec<Arc<Routing>>,
+    /// One per egress listener, in their order; at least one. Listeners and routes are made of these.
+    pub views: Vec<Arc<Egress>>,
     /// Unknown destinations.
     pub policy: OutboundMode,
+    /// Where unknown traffic goes instead of where it was bound.
+    pub egress_proxy: Option<Destination>,
+}
+
+/// What one egress listener takes in; without a Sidecar there is one for everything.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Egress {
+    /// The port that it is for; absent for every port that no listener before it names.
+    pub port: Option<ListenerPort>,
+    /// Address or `unix:///path` to bind to; empty when nothing is said.
+    pub bind: String,
+    /// Whether it listens by itself rather than for captured traffic.
+    pub binds_to_port: bool,
+    /// Services, the oldest first; several may declare one host in one namespace.
+    pub services: Vec<Arc<OutboundService>>,
+    /// VirtualServices for sidecars: those of the own namespace alone first, then those exported to
+    /// it by name, then public ones; oldest first in each.
+    pub routings: Vec<Arc<Routing>>,
 }
 
 /// A service with what applies to calls of it.
@@ -91,28 +121,32 @@ impl Outbound {
     pub fn service(&self, host: &str) -> Option<&Arc<OutboundService>> {
         self.by_host.get(host).map(|place| &self.services[*place])
     }
+
+    /// The view that the routes of a listener are made of: the first that is for its port, or, for
+    /// port 0, that is bound to the unix socket.
+    pub fn view(&self, port: u16, bind: &str) -> Option<&Arc<Egress>> {
+        self.views.iter().find(|view| match &view.port {
+            None => true,
+            Some(own) if own.number != u32::from(port) => false,
+            Some(_) => port != 0 || view.bind == bind,
+        })
+    }
 }
 
 impl OutboundService {
     /// Whether calls of a port use mTLS where the endpoint can, without a rule that says so.
-    pub fn expects_mutual_tls(&self, policy: &Policy, port: u16) -> bool {
+    /// `policy` is what the rule says of the host or of the subset, ports left out.
+    pub fn expects_mutual_tls(&self, policy: Option<&Policy>, port: u16) -> bool {
         let service = &self.service;
         if service.external {
             return false;
         }
-        let balancer = policy.load_balancer.as_ref();
+        let balancer = policy.and_then(|policy| policy.load_balancer.as_ref());
         let simple = balancer.and_then(|balancer| balancer.simple.as_deref());
         if service.resolution == Resolution::Passthrough || simple == Some("PASSTHROUGH") {
             // The address decides which endpoint answers, so all must be able to.
-            let name = service.port(port).map(|port| port.name.as_str());
-            let known = service
-                .spelled_out
-                .iter()
-                .flat_map(|all| all.endpoints.iter());
-            let mut known = known
-                .filter(|endpoint| name.is_some_and(|name| endpoint.ports.contains_key(name)))
-                .peekable();
-            if known.peek().is_none() || known.any(|endpoint| !endpoint.mutual_tls) {
+            let port = service.port(port);
+            if !port.is_some_and(|port| service.mutual_ports.contains(&port.name)) {
                 return false;
             }
         }
@@ -120,32 +154,138 @@ impl OutboundService {
     }
 }
 
+impl Outbound {
+    /// Whether both are made of the same values. Equal views need not be.
+    pub fn is(&self, other: &Self) -> bool {
+        crate::scopes::is_same(self, other)
+    }
+}
+
+impl OutboundService {
+    /// Whether its clusters may depend on where the caller stands: on its locality, node, labels.
+    pub fn depends_on_place(&self, config: &MeshConfig) -> bool {
+        let service = &self.service;
+        let failover = config.locality_lb_setting.as_ref();
+        let mesh_wide = config.zone_aware_lb_setting.is_some()
+            || failover.is_some_and(|setting| !setting.distribute.is_empty())
+            || (config.default_traffic_policy.as_ref())
+                .is_some_and(|policy| policy.outlier_detection.is_some());
+        let of_policy = |policy: &Policy| {
+            let ports = &policy.port_level_settings;
+            policy.load_balancer.is_some()
+                || policy.outlier_detection.is_some()
+                || ports
+                    .iter()
+                    .any(|own| own.load_balancer.is_some() || own.outlier_detection.is_some())
+        };
+        let of_rule = |rule: &Rule| {
+            let subsets = rule.subsets.iter();
+            let mut policies = subsets.filter_map(|subset| subset.traffic_policy.as_ref());
+            rule.policy.as_ref().is_some_and(of_policy) || policies.any(of_policy)
+        };
+        mesh_wide
+            || service.traffic_distribution.is_some()
+            || service.internal_local
+            || self.rule.as_deref().is_some_and(of_rule)
+    }
+}
+
 impl Mesh {
     /// What a proxy may see.
     pub fn scope(&self, proxy: &Proxy) -> Scope {
-        let outbound = self.outbound(proxy);
-        let spelled = outbound
-            .services
-            .iter()
+        Scopes::default().scope(self, proxy)
+    }
+}
+
+impl Scope {
+    /// Whether both are made of the same values. Costs little; equal scopes need not be.
+    pub fn is(&self, other: &Self) -> bool {
+        let Scope {
+            config,
+            role,
+            flavour,
+            families,
+            virtual_hosts,
+            outbound,
+            inbound,
+            gateways,
+            workload,
+            modes,
+            features,
+            networks,
+            settings,
+            own_addresses,
+        } = self;
+        Arc::ptr_eq(outbound, &other.outbound)
+            && Arc::ptr_eq(inbound, &other.inbound)
+            && Arc::ptr_eq(gateways, &other.gateways)
+            && Arc::ptr_eq(config, &other.config)
+            && Arc::ptr_eq(modes, &other.modes)
+            && Arc::ptr_eq(features, &other.features)
+            && (role, flavour, families) == (&other.role, &other.flavour, &other.families)
+            && *virtual_hosts == other.virtual_hosts
+            && *own_addresses == other.own_addresses
+            && same_or_equal(networks, &other.networks)
+            && same_or_equal(settings, &other.settings)
+            && same_or_equal(workload, &other.workload)
+    }
+
+    /// The same with those parts of `before` that are equal.
+    #[must_use]
+    pub fn keeping(mut self, before: &Self) -> Self {
+        if self.inbound == before.inbound {
+            self.inbound = before.inbound.clone();
+        }
+        if self.gateways == before.gateways {
+            self.gateways = before.gateways.clone();
+        }
+        self
+    }
+
+    /// Whether a network is the proxy's own, as far as anybody says it.
+    pub fn is_own_network(&self, network: &str) -> bool {
+        let own = &self.workload.network;
+        network.is_empty() || own.is_empty() || network == own
+    }
+
+    /// Which addresses of services it can use.
+    pub fn reach(&self) -> Reach {
+        Reach {
+            families: self.families,
+            dual_stack: self.features.dual_stack && self.families.v4 && self.families.v6,
+            allocated: self.settings.answers_dns,
+        }
+    }
+
+    /// The scope of a proxy with this outbound view. Of its place only what something depends on
+    /// enters, so that replicas in different places share what does not.
+    pub(crate) fn new(mesh: &Mesh, proxy: &Proxy, outbound: Arc<Outbound>) -> Self {
+        let services = outbound.services.iter();
+        let spelled = services
+            .clone()
             .filter_map(|visible| visible.service.spelled_out.as_ref())
             .flat_map(|endpoints| endpoints.endpoints.iter());
-        let own_addresses = proxy
-            .addresses
-            .iter()
-            .filter(|own| {
-                let own = api::snapshot::Address::Ip(**own);
-                spelled.clone().any(|endpoint| endpoint.address == own)
-            })
-            .copied()
-            .collect();
+        let own_addresses = proxy.addresses.iter().filter(|own| {
+            let own = Address::Ip(**own);
+            spelled.clone().any(|endpoint| endpoint.address == own)
+        });
+        let place = services
+            .clone()
+            .any(|called| called.depends_on_place(&mesh.config));
+        let on_node = services.clone().any(|called| {
+            let service = &called.service;
+            service.internal_local
+                || service.traffic_distribution == Some(TrafficDistribution::SameNode)
+        });
         Scope {
-            config: self.config.clone(),
+            config: mesh.config.clone(),
             role: proxy.role,
             flavour: proxy.flavour,
             families: proxy.families(),
-            inbound: Arc::new(inbound::of(self, proxy)),
+            virtual_hosts: proxy.virtual_hosts,
+            inbound: Arc::new(inbound::of(mesh, proxy, &outbound)),
             gateways: Arc::new(match proxy.role {
-                Role::Router => gateways::of(self, proxy),
+                Role::Router => gateways::of(mesh, proxy),
                 Role::Sidecar => GatewayView::default(),
             }),
             workload: Arc::new(Workload {
@@ -155,95 +295,24 @@ impl Mesh {
                 cluster: proxy.cluster.clone(),
                 mesh_id: proxy.mesh_id.clone(),
                 network: proxy.network.clone(),
-                locality: proxy.locality.clone(),
-                node: proxy.node.clone(),
+                locality: if place {
+                    proxy.locality.clone()
+                } else {
+                    Locality::default()
+                },
+                node: if on_node {
+                    proxy.node.clone()
+                } else {
+                    String::new()
+                },
                 name: proxy.workload.clone(),
             }),
-            outbound: Arc::new(outbound),
-            modes: self.modes.clone(),
-            own_addresses,
+            own_addresses: own_addresses.copied().collect(),
+            modes: mesh.modes.clone(),
+            features: mesh.snapshot.features.clone(),
+            networks: Arc::new(networks::of(mesh, &proxy.cluster)),
+            settings: proxy.settings.clone(),
+            outbound,
         }
-    }
-
-    fn outbound(&self, proxy: &Proxy) -> Outbound {
-        let namespace = proxy.namespace.as_str();
-        let egress = match proxy.role {
-            Role::Sidecar => sidecars::of(self, proxy),
-            Role::Router => None,
-        };
-        let visible = |own: bool| {
-            let egress = egress.as_ref();
-            self.routings.iter().filter(move |routing| {
-                routing.is_for(crate::MESH_GATEWAY)
-                    && routing.visibility.includes(namespace)
-                    && is_private(routing, namespace) == own
-                    && egress.is_none_or(|egress| egress.takes(routing))
-            })
-        };
-        let routings: Vec<Arc<Routing>> = visible(true).chain(visible(false)).cloned().collect();
-        let led_to = sidecars::destinations(routings.iter().map(AsRef::as_ref));
-        let mut services: Vec<Arc<OutboundService>> = Vec::new();
-        let mut by_host: BTreeMap<String, usize> = BTreeMap::new();
-        for service in &self.services {
-            if !service.visibility.includes(namespace) {
-                continue;
-            }
-            let narrowed;
-            let service = match egress.as_ref().filter(|egress| !egress.reaches(service)) {
-                None => service,
-                Some(_) => match led_to.get(&service.id.host) {
-                    None => continue,
-                    Some(ports) if ports.is_empty() => service,
-                    Some(ports) => {
-                        let mut own = service.as_ref().clone();
-                        own.ports.retain(|port| ports.contains(&port.number.into()));
-                        narrowed = Arc::new(own);
-                        &narrowed
-                    }
-                },
-            };
-            let made = Arc::new(OutboundService {
-                service: service.clone(),
-                rule: traffic_policy::of_service(
-                    &self.rules,
-                    service,
-                    namespace,
-                    &proxy.labels,
-                    &self.config.root_namespace,
-                ),
-                mode: self.modes.of_namespace(&service.id.namespace),
-            });
-            match by_host.get(&service.id.host) {
-                None => {
-                    by_host.insert(service.id.host.clone(), services.len());
-                    services.push(made);
-                }
-                // The oldest keeps a host, but no ServiceEntry takes it from a Kubernetes Service.
-                Some(place) => {
-                    let first = &mut services[*place];
-                    if first.service.registry == Registry::External
-                        && service.registry == Registry::Kubernetes
-                    {
-                        *first = made;
-                    }
-                }
-            }
-        }
-        Outbound {
-            services,
-            by_host,
-            routings,
-            policy: egress
-                .and_then(|egress| egress.policy)
-                .unwrap_or(self.config.outbound_traffic_policy.mode),
-        }
-    }
-}
-
-/// Whether only its own namespace sees a routing: such come first.
-fn is_private(routing: &Routing, namespace: &str) -> bool {
-    match &routing.visibility {
-        crate::Visibility::Public => false,
-        crate::Visibility::Only(names) => routing.namespace == namespace && names.len() == 1,
     }
 }

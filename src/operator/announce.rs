@@ -20,8 +20,12 @@ pub enum News {
     Restored,
     /// An edited object was brought back.
     Repaired,
+    /// An object that someone else had made was taken over.
+    Adopted,
     /// An object that is rendered no longer was deleted.
     Pruned,
+    /// A deletion waits.
+    Waiting,
     /// All objects of the IstioOperator are gone.
     Deleted,
     /// The deletion ended with objects left.
@@ -36,7 +40,9 @@ impl News {
             News::Applied(_) => "Applied",
             News::Restored => "Restored",
             News::Repaired => "Repaired",
+            News::Adopted => "Adopted",
             News::Pruned => "Pruned",
+            News::Waiting => "WaitingToEnd",
             News::Deleted => "Deleted",
             News::LeftBehind => "LeftBehind",
             News::InvalidSpec => "InvalidSpec",
@@ -54,10 +60,12 @@ impl News {
 
     fn weight(self) -> EventType {
         match self {
-            News::Applied(_) | News::Pruned | News::Deleted => EventType::Normal,
-            News::Restored | News::Repaired | News::LeftBehind | News::InvalidSpec => {
-                EventType::Warning
-            }
+            News::Applied(_) | News::Adopted | News::Pruned | News::Deleted => EventType::Normal,
+            News::Restored
+            | News::Repaired
+            | News::Waiting
+            | News::LeftBehind
+            | News::InvalidSpec => EventType::Warning,
         }
     }
 }

@@ -5,23 +5,13 @@
 //! takes its ownership, so the fingerprint of our fields changes. Fields that others own (replicas
 //! under an autoscaler, a caBundle, defaults) never count.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::hash::{DefaultHasher, Hash, Hasher};
-
-use base::ObjectRef;
+use base::{ObjectRef, labels};
 use install::{Component, Object, Owner};
-use rollout::Live;
+use kube::api::DynamicObject;
+use rollout::record::fingerprint;
+use rollout::{Live, Written};
 
-/// What was written of one object, and what the cluster made of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Written {
-    body: u64,
-    uid: String,
-    fields: u64,
-}
-
-/// What this process wrote, by object.
-pub type Ledger = BTreeMap<ObjectRef, Written>;
+use crate::others::Others;
 
 /// Why an object is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +40,8 @@ pub enum Verdict {
     Wait,
     /// Another IstioOperator that exists keeps this shared object.
     Shared,
+    /// An annotation on it asks that it be left as it is.
+    Ignore,
     /// Another IstioOperator that exists owns it.
     Conflict(Owner),
 }
@@ -61,6 +53,16 @@ pub struct Attempt {
     over: Option<(String, u64)>,
 }
 
+impl Attempt {
+    /// The attempt to remove what stands there.
+    pub fn removal(live: &Live) -> Attempt {
+        Attempt {
+            body: 0,
+            over: Some((live.uid.clone(), live.fields)),
+        }
+    }
+}
+
 /// The attempt to write `object` over `live`.
 pub fn attempt(object: &Object, live: Option<&Live>) -> Attempt {
     Attempt {
@@ -69,35 +71,48 @@ pub fn attempt(object: &Object, live: Option<&Live>) -> Attempt {
     }
 }
 
-/// What really happened, known from the answer: an object that only lost the labels by which it
-/// is watched was edited, not deleted.
-pub fn in_hindsight(cause: Cause, before: Option<&Written>, answer: &Live) -> Cause {
-    match cause {
-        Cause::Deleted if before.is_some_and(|before| before.uid == answer.uid) => Cause::Edited {
-            by: answer.other_manager.clone(),
-        },
-        cause => cause,
+/// Why an object that exists, and of which nothing is known, is not ours to write; none when it is
+/// what an earlier installation of ours left.
+pub fn foreign(existing: &DynamicObject) -> Option<String> {
+    let metadata = &existing.metadata;
+    let annotation = |key: &str| metadata.annotations.as_ref()?.get(key).cloned();
+    if let Some(release) = annotation(labels::HELM_RELEASE) {
+        let namespace = annotation(labels::HELM_NAMESPACE).unwrap_or_default();
+        return Some(format!("belongs to Helm release {namespace}/{release}"));
+    }
+    let entries = metadata.managed_fields.iter().flatten();
+    let mut managers: Vec<&str> = entries
+        .filter(|entry| entry.subresource.is_none())
+        .filter_map(|entry| entry.manager.as_deref())
+        .collect();
+    managers.dedup();
+    if managers.contains(&labels::FIELD_MANAGER) {
+        return None;
+    }
+    match managers.as_slice() {
+        [] => Some("exists already, and nothing tells who made it".to_owned()),
+        managers => Some(format!("was made by {}", managers.join(", "))),
     }
 }
 
-/// Notes what the answer to a write says.
-pub fn written(object: &Object, answer: &Live) -> Written {
-    Written {
-        body: fingerprint(object),
-        uid: answer.uid.clone(),
-        fields: answer.fields,
-    }
+/// Whether someone has asked, on the resource or on the object, that it be taken over.
+pub fn may_adopt(cr: &DynamicObject, existing: &DynamicObject) -> bool {
+    [cr, existing].into_iter().any(|object| {
+        let annotations = object.metadata.annotations.as_ref();
+        annotations
+            .and_then(|annotations| annotations.get(labels::ADOPT))
+            .is_some_and(|value| value == "true")
+    })
 }
 
-/// Judges one object of `component` of `owner`; `others` are the IstioOperators that exist beside
-/// it, as (namespace, name).
+/// Judges one object of `component` of `owner`.
 pub fn judge(
     object: &Object,
     component: Component,
     live: Option<&Live>,
     written: Option<&Written>,
     owner: &Owner,
-    others: &BTreeSet<(String, String)>,
+    others: &Others,
 ) -> Verdict {
     let Some(live) = live else {
         return Verdict::Write(match written {
@@ -108,13 +123,15 @@ pub fn judge(
     if live.deleting {
         return Verdict::Wait;
     }
+    if live.ignored {
+        return Verdict::Ignore;
+    }
     if let Some(other) = live.owner.as_ref().filter(|other| *other != owner)
-        && others.contains(&(other.namespace.clone(), other.name.clone()))
+        && others.keeps(other, &object.reference)
     {
-        // Base renders the same for everyone (CRDs, reader roles).
-        return match component {
-            Component::Base => Verdict::Shared,
-            _ => Verdict::Conflict(other.clone()),
+        return match shareable(&object.reference, component) {
+            true => Verdict::Shared,
+            false => Verdict::Conflict(other.clone()),
         };
     }
     match written {
@@ -128,10 +145,10 @@ pub fn judge(
     }
 }
 
-fn fingerprint(object: &Object) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    object.body.to_string().hash(&mut hasher);
-    hasher.finish()
+/// Base renders the same for everyone (CRDs, the reader's account), apart from the webhook that
+/// validates by the cluster's default revision.
+fn shareable(object: &ObjectRef, component: Component) -> bool {
+    component == Component::Base && object.kind != "ValidatingWebhookConfiguration"
 }
 
 #[cfg(test)]

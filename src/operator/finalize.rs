@@ -3,95 +3,127 @@
 //! half-alive or written again by a dying control plane. The specification is not read: an
 //! invalid one never blocks deletion. Bounded: see [`PATIENCE`] and [`LIMIT`].
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use base::labels;
 use install::Owner;
 use kube::api::{DynamicObject, Patch, PatchParams};
 use kube::{Api, ResourceExt};
-use rollout::{Live, prune};
+use rollout::{Live, prune, record};
 use serde_json::json;
 
 use crate::announce::{News, announce};
 use crate::context::{Context, owner_of};
-use crate::metrics::{ActionLabels, KindLabels};
-use crate::outcome::Outcome;
+use crate::memory::Memory;
+use crate::outcome::{Outcome, Waiting};
+use crate::removal::{failed, remove, unlabelled};
 use crate::watch::operator_resource;
 
 /// How long pods may take to end before the rest is deleted all the same.
 const PATIENCE: Duration = Duration::from_secs(90);
+/// How long it may take before an Event says what it waits for.
+const TOLD: Duration = Duration::from_secs(20);
 /// How long a deletion may take before the resource is let go, whatever is left.
 const LIMIT: Duration = Duration::from_secs(600);
 
 /// One step of the deletion of `cr`.
-pub async fn finalize(cr: &DynamicObject, ctx: &Context) -> Outcome {
+pub async fn finalize(cr: &DynamicObject, ctx: &Context, memory: &mut Memory) -> Outcome {
     if !has_finalizer(cr) {
         return Outcome::Silent;
     }
     let owner = owner_of(cr);
     let age = age_of_deletion(cr);
     let mut failures = Vec::new();
-    for live in to_delete(ctx, &owner, age) {
-        match prune::delete(&ctx.client, &live).await {
-            Ok(()) => {
-                let kind = live.reference.kind.clone();
-                ctx.metrics
-                    .deletions
-                    .get_or_create(&KindLabels { kind })
-                    .inc();
-            }
-            Err(error) => {
-                let action = error.label();
-                ctx.metrics
-                    .failures
-                    .get_or_create(&ActionLabels { action })
-                    .inc();
-                tracing::warn!(%error, "deleting an installation");
-                failures.push(error.to_string());
+    match to_delete(ctx, &owner, memory, age).await {
+        Ok(doomed) => {
+            for live in doomed {
+                match remove(ctx, &live, &ctx.metrics.deletions).await {
+                    Ok(()) => drop(memory.record.written.remove(&live.reference)),
+                    Err(error) => failures.push(error),
+                }
             }
         }
+        Err(error) => failures.push(failed(ctx, &error)),
     }
-    let left: Vec<String> = {
-        let inventory = ctx.inventory();
-        let remains = prune::remains(&inventory, &owner);
-        let all = remains.first.iter().chain(&remains.last);
-        all.map(|live| live.reference.to_string()).collect()
-    };
-    if !left.is_empty() && age < LIMIT {
-        failures.extend(
-            left.iter()
-                .map(|object| format!("waiting for {object} to end")),
-        );
-        return Outcome::Deleting(failures);
+    let left = left(ctx, &owner);
+    let forced = cr
+        .annotations()
+        .get(labels::FORCE_DELETE)
+        .is_some_and(|value| value == "true");
+    let done = left.is_empty() && failures.is_empty();
+    if !done && age < LIMIT && !forced {
+        let waiting = left
+            .iter()
+            .map(|object| format!("waiting for {object} to end"));
+        failures.extend(waiting);
+        return waits(age, failures);
+    }
+    if let Err(error) = record::forget(&ctx.client, &owner).await {
+        // Its owner reference takes it away with the resource.
+        failed(ctx, &error);
     }
     if let Err(error) = remove_finalizer(cr, ctx).await {
-        return Outcome::Deleting(vec![format!("the finalizer could not be removed: {error}")]);
+        return waits(
+            age,
+            vec![format!("the finalizer could not be removed: {error}")],
+        );
     }
-    if left.is_empty() {
+    ctx.wake_others(&owner);
+    if done {
         let note = "every object of this installation is gone".to_owned();
         announce(ctx, cr, News::Deleted, None, note).await;
     } else {
-        let note = format!(
-            "gave up after {} s with these left: {}",
-            LIMIT.as_secs(),
-            left.join(", ")
-        );
+        failures.extend(left);
+        let why = match forced {
+            true => format!("as annotation {} asks", labels::FORCE_DELETE),
+            false => format!("after {} s", LIMIT.as_secs()),
+        };
+        let note = format!("let go {why} with these left: {}", failures.join(", "));
         announce(ctx, cr, News::LeftBehind, None, note).await;
     }
     Outcome::Silent
 }
 
-/// What is to be deleted in this step.
-fn to_delete(ctx: &Context, owner: &Owner, age: Duration) -> Vec<Live> {
+fn waits(age: Duration, left: Vec<String>) -> Outcome {
+    let told = age >= TOLD;
+    Outcome::Deleting(Waiting { left, told })
+}
+
+/// What is to be deleted in this step. What others need as well is theirs from now on.
+async fn to_delete(
+    ctx: &Context,
+    owner: &Owner,
+    memory: &mut Memory,
+    age: Duration,
+) -> Result<Vec<Live>, rollout::Error> {
+    ctx.recall_record(owner, memory).await?;
+    let others = ctx.others_for_certain(owner).await?;
+    let mut doomed: Vec<Live> = {
+        let inventory = ctx.inventory();
+        let remains = prune::remains(&inventory, owner);
+        let last = match remains.first.is_empty() || age >= PATIENCE {
+            true => remains.last.as_slice(),
+            false => &[],
+        };
+        let now = remains.first.iter().chain(last);
+        now.map(|live| (*live).clone()).collect()
+    };
+    if doomed.is_empty() {
+        doomed = unlabelled(ctx, memory, &BTreeSet::new()).await?;
+    }
+    doomed.retain(|live| !live.deleting && !others.need(&live.reference));
+    Ok(doomed)
+}
+
+/// What is left of an installation, what others need apart.
+fn left(ctx: &Context, owner: &Owner) -> Vec<String> {
+    let others = ctx.others(owner);
     let inventory = ctx.inventory();
     let remains = prune::remains(&inventory, owner);
-    let last = match remains.first.is_empty() || age >= PATIENCE {
-        true => remains.last.as_slice(),
-        false => &[],
-    };
-    let now = remains.first.iter().chain(last);
-    now.filter(|live| !live.deleting)
-        .map(|live| (*live).clone())
+    let all = remains.first.iter().chain(&remains.last);
+    all.filter(|live| !others.need(&live.reference))
+        .map(|live| live.reference.to_string())
         .collect()
 }
 

@@ -3,16 +3,21 @@
 //! is the business of `install`, how it is written that of `rollout`.
 
 mod announce;
+mod ca_health;
 mod ca_plan;
 mod context;
 mod drift;
 mod finalize;
+mod held;
+pub mod hosted;
 mod memory;
 mod metrics;
+mod others;
 mod outcome;
 #[cfg(test)]
 mod permissions;
 mod reconcile;
+mod removal;
 mod repair;
 mod report;
 mod status;
@@ -27,7 +32,9 @@ use kube::Client;
 use kube::runtime::reflector::store::Writer;
 use kube::runtime::{applier, controller};
 use tokio::sync::mpsc;
+use tokio::sync::watch::{Receiver, Sender};
 
+pub use ca_health::{CaHealth, Distribution};
 pub use ca_plan::CaPlan;
 pub use context::{Context, Settings};
 pub use metrics::Metrics;
@@ -39,6 +46,15 @@ const CONCURRENCY: u16 = 4;
 /// Requests for reconciliation that may wait to be scheduled; when it is full, watches pause.
 const WAKE_QUEUE: usize = 256;
 
+/// What passes between the operator and whoever keeps the CA.
+#[derive(Debug)]
+pub struct Ca {
+    /// Which CA is to be kept.
+    pub plan: Sender<Option<CaPlan>>,
+    /// How the one that is kept is.
+    pub health: Receiver<CaHealth>,
+}
+
 /// Watches and reconciles until `shutdown` resolves. To be run by the leader only.
 ///
 /// # Errors
@@ -47,19 +63,35 @@ pub async fn run(
     client: Client,
     settings: Settings,
     metrics: Metrics,
-    ca: tokio::sync::watch::Sender<Option<CaPlan>>,
+    ca: Ca,
+    hosted_by: Option<hosted::HostedBy>,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), rollout::Error> {
     let kubernetes = rollout::gather::kubernetes_version(&client).await?;
     let writer = Writer::new(watch::operator_resource());
     let store = writer.as_reader();
+    let mut health = ca.health.clone();
     let ctx = Arc::new(Context::new(
         client, settings, kubernetes, metrics, ca, &store,
     ));
+    if let Some(host) = hosted_by.clone() {
+        ctx.host_through(host);
+    }
     let (wake, woken) = mpsc::channel(WAKE_QUEUE);
     let (synced, all_synced) = tokio::sync::oneshot::channel();
+    ctx.wake_through(wake.clone());
     let objects = watch::objects(&ctx, &wake, synced);
     let operators = watch::operators(&ctx, writer, &wake);
+    let host = watch::host(&ctx, hosted_by, &wake);
+
+    let of_ca = async {
+        while health.changed().await.is_ok() {
+            ctx.wake_keeper();
+            // Namespaces come in groups; status follows once a second.
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        std::future::pending::<()>().await;
+    };
 
     let work = async {
         if all_synced.await.is_err() {
@@ -92,6 +124,8 @@ pub async fn run(
         () = shutdown => {}
         () = objects => {}
         () = operators => {}
+        () = host => {}
+        () = of_ca => {}
         () = work => {}
     }
     Ok(())

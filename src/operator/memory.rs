@@ -6,15 +6,18 @@ use std::time::{Duration, Instant};
 
 use base::ObjectRef;
 use install::Component;
+use rollout::{Plan, Record};
 use serde_json::Value;
 
-use crate::drift::{Attempt, Ledger};
+use crate::drift::Attempt;
 
 /// See the module.
 #[derive(Debug, Default)]
 pub struct Memory {
     /// What was written, object by object.
-    pub ledger: Ledger,
+    pub record: Record,
+    /// The record as it is kept in the cluster; none until it was read from there.
+    pub kept: Option<Record>,
     /// The generation that the rest is about.
     pub generation: i64,
     /// Components that were available since they were last changed.
@@ -25,6 +28,10 @@ pub struct Memory {
     pub failures: u32,
     /// What the API server refused, and when.
     pub refusals: BTreeMap<ObjectRef, Refusal>,
+    /// Edits that were undone, by object.
+    pub contests: BTreeMap<ObjectRef, Contest>,
+    /// What was found out about what a pause holds back, and from which state of affairs.
+    pub plan: Option<(Vec<(ObjectRef, Attempt)>, Plan)>,
     /// resourceVersion and status of the last write of status.
     pub status: Option<(String, Value)>,
 }
@@ -37,15 +44,53 @@ pub struct Refusal {
     pub attempt: Attempt,
     /// When it may be attempted again.
     pub until: Instant,
-    /// What the API server said.
+    /// What the API server said, or whose it is.
     pub error: String,
+    /// Whether it was refused because the object belongs to someone else.
+    pub conflict: bool,
 }
 
+/// How often someone has changed the same object against us.
+#[derive(Clone, Copy, Debug)]
+pub struct Contest {
+    /// Repairs, none of them much later than the one before.
+    pub repairs: u32,
+    /// When the last was.
+    pub last: Instant,
+}
+
+/// So many repairs in a row are made at once; after that the object is looked at now and then.
+const CONTESTED: u32 = 5;
+/// An object that is left alone for so long is contested no longer.
+const PEACE: Duration = Duration::from_secs(300);
+
 impl Memory {
+    /// Notes a repair.
+    pub fn repaired(&mut self, object: &ObjectRef, now: Instant) {
+        let contest = self.contests.entry(object.clone());
+        let contest = contest.or_insert(Contest {
+            repairs: 0,
+            last: now,
+        });
+        if now.saturating_duration_since(contest.last) > PEACE {
+            contest.repairs = 0;
+        }
+        contest.repairs += 1;
+        contest.last = now;
+    }
+
+    /// How often an object was repaired, when it is too early to do so again.
+    pub fn contested(&self, object: &ObjectRef, now: Instant) -> Option<u32> {
+        let contest = self.contests.get(object)?;
+        let over = contest.repairs.checked_sub(CONTESTED)?;
+        let pause = Duration::from_secs(1 << over.min(6)).min(Duration::from_secs(60));
+        (now.saturating_duration_since(contest.last) < pause).then_some(contest.repairs)
+    }
+
     /// What was said to this very attempt, when it is too early for another one.
-    pub fn refused(&self, object: &ObjectRef, attempt: &Attempt, now: Instant) -> Option<&str> {
+    pub fn refused(&self, object: &ObjectRef, attempt: &Attempt, now: Instant) -> Option<&Refusal> {
         let refusal = self.refusals.get(object)?;
-        (refusal.attempt == *attempt && now < refusal.until).then_some(refusal.error.as_str())
+        (refusal.attempt == *attempt && now < refusal.until).then_some(refusal)
     }
 
     /// Begins a pass at `generation`. For a generation that is new to this process, what was
@@ -132,17 +177,36 @@ mod tests {
             attempt: attempt(&object, None),
             until: now + Duration::from_secs(4),
             error: "denied".into(),
+            conflict: false,
         };
         memory.refusals.insert(object.reference.clone(), refusal);
         let said = |object: &Object, as_rendered: &Object, seconds| {
             let at = now + Duration::from_secs(seconds);
             memory
                 .refused(&object.reference, &attempt(as_rendered, None), at)
-                .map(str::to_owned)
+                .map(|refusal| refusal.error.clone())
         };
         assert_eq!(said(&object, &object, 3).as_deref(), Some("denied"));
         assert_eq!(said(&object, &object, 4), None);
         assert_eq!(said(&object, &other, 3), None, "rendered otherwise");
+    }
+
+    #[test]
+    fn whoever_changes_the_same_object_again_and_again_is_not_fought_at_full_speed() {
+        let object = Object::from_value(json!({"kind": "ConfigMap", "metadata": {"name": "a"}}));
+        let object = object.reference;
+        let now = Instant::now();
+        let mut memory = Memory::default();
+        for _ in 0..4 {
+            memory.repaired(&object, now);
+        }
+        assert_eq!(memory.contested(&object, now), None);
+        memory.repaired(&object, now);
+        assert_eq!(memory.contested(&object, now), Some(5));
+        let later = now + Duration::from_secs(2);
+        assert_eq!(memory.contested(&object, later), None);
+        memory.repaired(&object, later + Duration::from_secs(600));
+        assert_eq!(memory.contests[&object].repairs, 1, "peace was made");
     }
 
     #[test]

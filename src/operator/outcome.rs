@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use base::Problem;
 use install::Component;
-use rollout::Readiness;
+use rollout::{Plan, Readiness};
+
+use crate::ca_health::CaHealth;
 
 /// The result of one pass.
 #[derive(Clone, Debug, PartialEq)]
@@ -15,14 +17,23 @@ pub enum Outcome {
     Blocked(String),
     /// Rendered, and applied as far as possible.
     Converged(Progress),
-    /// The resource is being deleted and this is left.
-    Deleting(Vec<String>),
-    /// The resource is paused, or gone: there is nothing to tell.
+    /// The resource is being deleted.
+    Deleting(Waiting),
+    /// The resource is gone, or newer than this pass: there is nothing to tell.
     Silent,
 }
 
+/// What a deletion waits for.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Waiting {
+    /// What is left, and what hinders.
+    pub left: Vec<String>,
+    /// Whether it has lasted long enough to be told in an Event.
+    pub told: bool,
+}
+
 /// How far an installation is.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Progress {
     /// Every component, disabled ones included.
     pub components: Vec<(Component, State)>,
@@ -30,6 +41,14 @@ pub struct Progress {
     pub warnings: Vec<Problem>,
     /// `namespace/name` of gateways that no control plane serves.
     pub unserved_gateways: Vec<String>,
+    /// Objects that an annotation exempts, by component.
+    pub ignored: Vec<(Component, String)>,
+    /// Whether an annotation pauses the resource: nothing was applied in this pass.
+    pub paused: bool,
+    /// What would happen without the pause.
+    pub plan: Plan,
+    /// How the CA is, where it is kept as this resource asks.
+    pub ca: Option<CaHealth>,
 }
 
 /// How far a component is.
@@ -51,6 +70,10 @@ pub enum State {
     NotInTime(Duration, Vec<String>),
     /// An object could not be applied.
     Failed(String),
+    /// An object belongs to someone else.
+    Contended(String),
+    /// Paused, and not as specified because of this.
+    Held(Vec<String>),
 }
 
 impl Outcome {
@@ -61,7 +84,7 @@ impl Outcome {
             Outcome::Converged(progress) => progress
                 .components
                 .iter()
-                .any(|(_, state)| matches!(state, State::Failed(_))),
+                .any(|(_, state)| matches!(state, State::Failed(_) | State::Contended(_))),
             Outcome::Invalid(_) | Outcome::Deleting(_) | Outcome::Silent => false,
         }
     }
@@ -71,6 +94,7 @@ impl Outcome {
     pub fn look_again(&self, resync: Duration) -> Duration {
         let waits = match self {
             Outcome::Deleting(_) => true,
+            Outcome::Converged(progress) if progress.paused => false,
             Outcome::Converged(progress) => progress
                 .components
                 .iter()

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use api::istio_operator::IstioOperator;
-use install::{Manifest, Observed, Planned};
+use install::{Manifest, Observed};
 use rollout::Kind;
 use rollout::kind::{KINDS, Teardown};
 use serde_json::Value;
@@ -16,7 +16,7 @@ fn deployed() -> Vec<Value> {
     api::yaml::documents(include_str!("../../config/deploy/operator.yaml")).expect("valid YAML")
 }
 
-fn sample() -> Manifest<Planned> {
+fn sample() -> Manifest {
     let sample = include_str!("../../config/samples/istiooperator.yaml");
     let documents = api::yaml::documents(sample).expect("valid YAML");
     let parsed = IstioOperator::parse(&documents[0]).expect("a valid resource");
@@ -25,6 +25,7 @@ fn sample() -> Manifest<Planned> {
         tag: "0.1.0".into(),
         version: "0.1.0".into(),
         kubernetes: Some((1, 35)),
+        host: None,
     };
     install::build(&install::resolve(&parsed, &seen).expect("a valid specification"))
 }
@@ -101,7 +102,7 @@ fn the_operator_may_write_every_kind_of_the_table() {
             .api_version
             .split_once('/')
             .map_or("", |(group, _)| group);
-        let mut verbs = vec!["list", "watch", "create", "patch"];
+        let mut verbs = vec!["get", "list", "watch", "create", "patch"];
         if kind.teardown != Teardown::Kept {
             verbs.push("delete");
         }

@@ -10,19 +10,21 @@ use std::time::{Duration, Instant};
 
 use api::istio_operator::IstioOperator;
 use base::{Problem, labels};
-use install::{Component, ComponentManifest, Install, Manifest, Owner, Planned};
+use install::{Component, ComponentManifest, Install, Manifest, Owner};
 use kube::ResourceExt;
 use kube::api::DynamicObject;
 use kube::runtime::controller::Action;
-use rollout::{Readiness, blame, ready};
+use rollout::{Plan, Readiness, apply, blame, ready, record};
 
 use crate::announce::{News, announce};
 use crate::ca_plan::CaPlan;
 use crate::context::{Context, owner_of};
 use crate::finalize::{add_finalizer, finalize, has_finalizer};
+use crate::held::{held, plan_held};
 use crate::memory::Memory;
 use crate::outcome::{Outcome, Progress, State};
-use crate::repair::{backoff, sweep, write};
+use crate::removal::{failed, sweep};
+use crate::repair::{backoff, write};
 use crate::report::report;
 use crate::status::conditions;
 
@@ -36,9 +38,7 @@ pub async fn reconcile(cr: Arc<DynamicObject>, ctx: Arc<Context>) -> Result<Acti
     let mut memory = ctx.recall(&owner);
     let outcome = if cr.metadata.deletion_timestamp.is_some() {
         ctx.plan_ca(&owner, None);
-        finalize(&cr, &ctx).await
-    } else if paused(&cr) {
-        Outcome::Silent
+        finalize(&cr, &ctx, &mut memory).await
     } else {
         converge(&cr, &ctx, &mut memory).await
     };
@@ -50,14 +50,16 @@ pub async fn reconcile(cr: Arc<DynamicObject>, ctx: Arc<Context>) -> Result<Acti
     Ok(again)
 }
 
-fn paused(cr: &DynamicObject) -> bool {
+/// Whether the user asked that nothing be touched.
+pub(crate) fn paused(cr: &DynamicObject) -> bool {
     cr.annotations()
         .get(labels::IGNORE_RECONCILE)
         .is_some_and(|value| value == "true")
 }
 
 async fn converge(cr: &DynamicObject, ctx: &Context, memory: &mut Memory) -> Outcome {
-    let install = match parse(cr).and_then(|parsed| install::resolve(&parsed, &ctx.seen)) {
+    let seen = ctx.seen_of(cr).await;
+    let install = match parse(cr).and_then(|parsed| install::resolve(&parsed, &seen)) {
         Ok(install) => install,
         Err(problems) => {
             ctx.metrics.validation_errors.inc();
@@ -65,40 +67,128 @@ async fn converge(cr: &DynamicObject, ctx: &Context, memory: &mut Memory) -> Out
         }
     };
     ctx.metrics.renders.inc();
+    let owner = owner_of(cr);
+    if let Err(error) = ctx.recall_record(&owner, memory).await {
+        return Outcome::Blocked(failed(ctx, &error));
+    }
+    let install = match is_default(ctx, &install, &owner).await {
+        Ok(true) => install.with_default_tag(),
+        Ok(false) => install,
+        Err(error) => return Outcome::Blocked(failed(ctx, &error)),
+    };
     let manifest = install::build(&install);
+    let needs = manifest.objects().map(|object| object.reference.clone());
+    ctx.need(&owner, needs.collect());
     let generation = cr.metadata.generation.unwrap_or_default();
     let status = &cr.data["status"];
-    let standing = memory.latest_status(cr.metadata.resource_version.as_deref(), status);
-    if standing["observedGeneration"] != generation {
-        let begun = progress(&install, &manifest, |_| State::Pending);
-        tell(cr, ctx, memory, &Outcome::Converged(begun)).await;
-    }
-    memory.begin(generation, &ctx.settings.version, status);
-    if !has_finalizer(cr)
-        && let Err(error) = add_finalizer(cr, ctx).await
-    {
-        return Outcome::Blocked(format!("the finalizer could not be set: {error}"));
-    }
-    ctx.plan_ca(&owner_of(cr), CaPlan::of(&install));
-
-    let mut states: Vec<(Component, State)> = Vec::new();
-    for planned in &manifest.components {
-        let state = advance(cr, ctx, memory, planned, &states).await;
-        states.push((planned.component, state));
-    }
-    let state_of = |component| {
-        let found = states.iter().find(|(other, _)| *other == component);
-        found.map_or(State::Disabled, |(_, state)| state.clone())
+    let progress = match paused(cr) {
+        true => {
+            memory.begin(generation, &ctx.settings.version, status);
+            look(cr, ctx, memory, &install, &manifest).await
+        }
+        false => {
+            if !has_finalizer(cr) {
+                match add_finalizer(cr, ctx).await {
+                    Ok(()) => {}
+                    // Someone changed the resource meanwhile: its next version is on its way.
+                    Err(kube::Error::Api(status)) if status.code == 409 => return Outcome::Silent,
+                    Err(error) => {
+                        let why = format!("the finalizer could not be set: {error}");
+                        return Outcome::Blocked(why);
+                    }
+                }
+            }
+            let standing = memory.latest_status(cr.metadata.resource_version.as_deref(), status);
+            if standing["observedGeneration"] != generation {
+                let begun = progress(&install, &manifest, |_| State::Pending);
+                tell(cr, ctx, memory, &Outcome::Converged(begun)).await;
+            }
+            memory.begin(generation, &ctx.settings.version, status);
+            memory.plan = None;
+            act(cr, ctx, memory, &install, &manifest).await
+        }
     };
+    // A pause holds back what is installed; certificates of what runs are renewed all the same.
+    if !progress.paused || has_finalizer(cr) {
+        ctx.plan_ca(&owner, CaPlan::of(&install));
+    }
+    let mut progress = progress;
+    if served_by_another(ctx, &install, &owner) {
+        progress.unserved_gateways.clear();
+    }
+    progress.ca = ctx.ca_health(&owner);
+    Outcome::Converged(progress)
+}
+
+/// Whether this installation is to be the cluster's default revision: the one without a name is,
+/// another one where nobody else is.
+async fn is_default(
+    ctx: &Context,
+    install: &Install,
+    owner: &Owner,
+) -> Result<bool, rollout::Error> {
+    let Some(tag) = install.default_tag() else {
+        return Ok(false);
+    };
+    if install.revision.is_empty() {
+        return Ok(true);
+    }
+    if ctx.others(owner).need(&tag) {
+        return Ok(false);
+    }
+    let known = ctx.inventory().get(&tag).cloned();
+    match known {
+        Some(live) => Ok(live.owner.as_ref() == Some(owner)),
+        // Whoever made one that bears no labels of ours has decided.
+        None => Ok(apply::read(&ctx.client, &tag).await?.is_none()),
+    }
+}
+
+/// Keeps the record in the cluster, when it has changed.
+async fn keep_record(cr: &DynamicObject, ctx: &Context, memory: &mut Memory) -> Option<String> {
+    if memory.kept.as_ref() == Some(&memory.record) {
+        return None;
+    }
+    let uid = cr.metadata.uid.as_deref().unwrap_or_default();
+    match record::write(&ctx.client, &owner_of(cr), uid, &memory.record).await {
+        Ok(()) => {
+            memory.kept = Some(memory.record.clone());
+            None
+        }
+        Err(error) => Some(failed(ctx, &error)),
+    }
+}
+
+/// Applies what may be applied, in order, and deletes what is not rendered any more.
+async fn act(
+    cr: &DynamicObject,
+    ctx: &Context,
+    memory: &mut Memory,
+    install: &Install,
+    manifest: &Manifest,
+) -> Progress {
+    let mut states: Vec<(Component, State)> = Vec::new();
+    let mut ignored = Vec::new();
+    for planned in &manifest.components {
+        let (state, exempt) = advance(cr, ctx, memory, planned, &states).await;
+        states.push((planned.component, state));
+        ignored.extend(exempt.into_iter().map(|object| (planned.component, object)));
+    }
+    let state_of = |component| state_of(&states, component);
+    let mut failed = sweep(cr, ctx, memory, manifest, state_of).await;
     let rendered: BTreeSet<_> = manifest.objects().map(|object| &object.reference).collect();
-    memory
-        .ledger
-        .retain(|written, _| rendered.contains(written));
     memory
         .refusals
         .retain(|refused, _| rendered.contains(refused));
-    let failed = sweep(cr, ctx, &manifest, state_of).await;
-    let mut progress = progress(&install, &manifest, |component| {
+    memory
+        .contests
+        .retain(|contested, _| rendered.contains(contested));
+    let shared = &mut memory.record.shared;
+    shared.retain(|object| rendered.contains(object));
+    if let Some(why) = keep_record(cr, ctx, memory).await {
+        failed.push((Component::Base, why));
+    }
+    let mut progress = progress(install, manifest, |component| {
         failed
             .iter()
             .find(|(other, _)| *other == component)
@@ -107,10 +197,45 @@ async fn converge(cr: &DynamicObject, ctx: &Context, memory: &mut Memory) -> Out
                 |(_, why)| State::Failed(why.clone()),
             )
     });
-    if served_by_another(ctx, &install, &owner_of(cr)) {
-        progress.unserved_gateways.clear();
+    progress.ignored = ignored;
+    progress
+}
+
+fn state_of(states: &[(Component, State)], component: Component) -> State {
+    let found = states.iter().find(|(other, _)| *other == component);
+    found.map_or(State::Disabled, |(_, state)| state.clone())
+}
+
+/// Judges everything and touches nothing.
+async fn look(
+    cr: &DynamicObject,
+    ctx: &Context,
+    memory: &mut Memory,
+    install: &Install,
+    manifest: &Manifest,
+) -> Progress {
+    let mut all = Vec::new();
+    let mut states: Vec<(Component, State)> = Vec::new();
+    for planned in manifest.components.iter().filter(|planned| planned.enabled) {
+        let component = planned.component;
+        let held = held(cr, ctx, memory, planned);
+        let state = match held.is_empty() {
+            true => settle(cr, ctx, memory, planned).await,
+            false => State::Held(held.iter().map(|held| held.why.clone()).collect()),
+        };
+        states.push((component, state));
+        all.extend(held);
     }
-    Outcome::Converged(progress)
+    plan_held(cr, ctx, memory, manifest, &all).await;
+    let state_of = |component| state_of(&states, component);
+    Progress {
+        paused: true,
+        plan: memory
+            .plan
+            .as_ref()
+            .map_or_else(Plan::default, |(_, plan)| plan.clone()),
+        ..progress(install, manifest, state_of)
+    }
 }
 
 fn parse(cr: &DynamicObject) -> Result<IstioOperator, Vec<Problem>> {
@@ -120,7 +245,7 @@ fn parse(cr: &DynamicObject) -> Result<IstioOperator, Vec<Problem>> {
 
 fn progress(
     install: &Install,
-    manifest: &Manifest<Planned>,
+    manifest: &Manifest,
     state: impl Fn(Component) -> State,
 ) -> Progress {
     let state = |planned: &ComponentManifest| match planned.enabled {
@@ -131,6 +256,7 @@ fn progress(
         components: manifest.components.iter().map(state).collect(),
         warnings: install.warnings.clone(),
         unserved_gateways: install.gateways_without_control_plane(),
+        ..Progress::default()
     }
 }
 
@@ -146,17 +272,18 @@ fn served_by_another(ctx: &Context, install: &Install, owner: &Owner) -> bool {
     })
 }
 
-/// Brings one component forward: applies what has to be written, and judges how far it is.
+/// Brings one component forward: applies what has to be written, and judges how far it is. The
+/// second value names the objects that an annotation exempts.
 async fn advance(
     cr: &DynamicObject,
     ctx: &Context,
     memory: &mut Memory,
     planned: &ComponentManifest,
     before: &[(Component, State)],
-) -> State {
+) -> (State, Vec<String>) {
     let component = planned.component;
     if !planned.enabled {
-        return State::Disabled;
+        return (State::Disabled, Vec::new());
     }
     let lacking = component.needs().iter().find(|needed| {
         before
@@ -167,17 +294,31 @@ async fn advance(
     if let Some(lacking) = lacking
         && !memory.reached.contains(&component)
     {
-        return State::Blocked(*lacking);
+        return (State::Blocked(*lacking), Vec::new());
     }
-    let failures = write(cr, ctx, memory, planned).await;
-    if let Some(first) = failures.first() {
-        let more = failures.len() - 1;
-        return State::Failed(match more {
-            0 => first.clone(),
-            _ => format!("{first} (and {more} more)"),
-        });
+    let wrote = write(cr, ctx, memory, planned).await;
+    let state = match wrote.trouble() {
+        Some(trouble) => trouble,
+        None => settle(cr, ctx, memory, planned).await,
+    };
+    (state, wrote.ignored)
+}
+
+/// Judges how far an applied component is.
+async fn settle(
+    cr: &DynamicObject,
+    ctx: &Context,
+    memory: &mut Memory,
+    planned: &ComponentManifest,
+) -> State {
+    let component = planned.component;
+    let mut readiness = ready::ready(&planned.objects, &ctx.inventory());
+    if component == Component::Pilot
+        && let Some(hosted) = ctx.hosted_by().and_then(|host| host.waiting(&owner_of(cr)))
+    {
+        readiness.down |= !hosted.is_empty();
+        readiness.waiting.extend(hosted);
     }
-    let readiness = ready::ready(&planned.objects, &ctx.inventory());
     if readiness.available() {
         memory.reached.insert(component);
         memory.waiting_since.remove(&component);
@@ -224,8 +365,13 @@ async fn tell(cr: &DynamicObject, ctx: &Context, memory: &mut Memory, outcome: &
         Ok(wrote) => {
             if wrote {
                 ctx.metrics.status_writes.inc();
-                if let Outcome::Invalid(_) = outcome {
-                    announce(ctx, cr, News::InvalidSpec, None, status.message).await;
+                let news = match outcome {
+                    Outcome::Invalid(_) => Some(News::InvalidSpec),
+                    Outcome::Deleting(waiting) if waiting.told => Some(News::Waiting),
+                    _ => None,
+                };
+                if let Some(news) = news {
+                    announce(ctx, cr, news, None, status.message).await;
                 }
             }
             true

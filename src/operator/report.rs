@@ -1,11 +1,13 @@
 //! Writes a decided status, and only when it differs from what stands there. Transition times are
 //! kept where a condition's status did not change.
 
+use base::condition::Status as Truth;
 use install::Component;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::api::{DynamicObject, Patch, PatchParams};
 use kube::core::ApiResource;
 use kube::{Api, Client};
+use rollout::{Action, Plan};
 use serde_json::{Map, Value, json};
 
 use crate::memory::Memory;
@@ -78,6 +80,9 @@ fn render(status: &Status, previous: &Value, generation: i64, version: &str, now
         ),
     };
     next.extend(components.map(|components| ("componentStatus".to_owned(), components)));
+    if status.plan != Plan::default() {
+        next.insert("plan".into(), planned(&status.plan));
+    }
     let standing = previous
         .get("conditions")
         .and_then(Value::as_array)
@@ -91,6 +96,13 @@ fn render(status: &Status, previous: &Value, generation: i64, version: &str, now
                 other["type"] == condition.type_.as_str()
                     && other["status"] == condition.status.as_str()
             });
+            let before = standing
+                .iter()
+                .find(|other| other["type"] == condition.type_.as_str());
+            // Not to know yet, as after a restart, is no news about what was known.
+            if let (Truth::Unknown, Some(before)) = (condition.status, before) {
+                return before.clone();
+            }
             json!({
                 "type": condition.type_,
                 "status": condition.status.as_str(),
@@ -111,6 +123,27 @@ fn render(status: &Status, previous: &Value, generation: i64, version: &str, now
     }
     next.insert("conditions".into(), conditions.into());
     next.into()
+}
+
+/// A plan as status shows it; values of fields are cut where they get long.
+fn planned(plan: &Plan) -> Value {
+    let mut shown = Map::new();
+    for change in &plan.objects {
+        let object = change.object.to_string();
+        let (key, entry) = match &change.action {
+            Action::Create => ("create", object.into()),
+            Action::Remove => ("remove", object.into()),
+            Action::Change(fields) => {
+                let fields: Vec<String> = fields.iter().map(ToString::to_string).collect();
+                ("change", json!({"object": object, "fields": fields}))
+            }
+        };
+        let entries = shown.entry(key).or_insert_with(|| json!([]));
+        if let Value::Array(entries) = entries {
+            entries.push(entry);
+        }
+    }
+    shown.into()
 }
 
 /// The JSON merge patch (RFC 7386) that turns `from` into `to`; none when they are equal.

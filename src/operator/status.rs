@@ -7,8 +7,10 @@
 use base::condition::{self, Status as Truth, reason};
 use base::{Condition, Problem};
 use install::Component;
+use rollout::Plan;
 
-use crate::outcome::{Outcome, Progress, State};
+use crate::ca_health;
+use crate::outcome::{Outcome, Progress, State, Waiting};
 
 /// A status, decided.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,6 +23,8 @@ pub struct Status {
     pub components: Option<Vec<ComponentStatus>>,
     /// All conditions, except those of components where nothing new is known about them.
     pub conditions: Vec<Condition>,
+    /// What a pause holds back.
+    pub plan: Plan,
 }
 
 /// One entry of `status.componentStatus`.
@@ -90,6 +94,7 @@ fn invalid(problems: &[Problem]) -> Status {
             ),
             false_(condition::SPEC_VALID),
         ],
+        plan: Plan::default(),
     }
 }
 
@@ -108,11 +113,16 @@ fn blocked(error: &str) -> Status {
             ),
             Condition::new(condition::STALLED, Truth::False, reason::PROGRESSING, ""),
         ],
+        plan: Plan::default(),
     }
 }
 
-fn deleting(left: &[String]) -> Status {
-    let message = format!("deleting: {}", sentences(left.iter().cloned()));
+fn deleting(waiting: &Waiting) -> Status {
+    let mut message = format!("deleting: {}", sentences(waiting.left.iter().cloned()));
+    if waiting.told {
+        let force = base::labels::FORCE_DELETE;
+        message.push_str(&format!("; annotation {force}: \"true\" ends the waiting"));
+    }
     Status {
         overall: Health::Reconciling,
         message: message.clone(),
@@ -127,6 +137,7 @@ fn deleting(left: &[String]) -> Status {
             ),
             Condition::new(condition::STALLED, Truth::False, reason::DELETING, ""),
         ],
+        plan: Plan::default(),
     }
 }
 
@@ -142,9 +153,6 @@ fn converged(progress: &Progress) -> Status {
         .map(|told| told.health)
         .max()
         .unwrap_or(Health::Healthy);
-    let unserved = told
-        .iter()
-        .find(|told| told.reason == reason::CONTROL_PLANE_DISABLED);
     let worst = told.iter().find(|told| told.health == overall);
     let message = match (overall, worst) {
         (Health::Healthy, None) => "no component is enabled".to_owned(),
@@ -152,29 +160,35 @@ fn converged(progress: &Progress) -> Status {
         (_, Some(worst)) => format!("{}: {}", worst.component.as_str(), worst.message),
         (_, None) => String::new(),
     };
-    let ready = match overall {
-        Health::Healthy => (Truth::True, reason::ALL_COMPONENTS_HEALTHY),
-        Health::Reconciling => (Truth::False, reason::PROGRESSING),
-        Health::Error => match unserved {
-            Some(_) => (Truth::False, reason::CONTROL_PLANE_DISABLED),
-            None => (Truth::False, reason::COMPONENT_FAILED),
-        },
+    let message = match progress.paused {
+        true => format!("{PAUSE}; {message}"),
+        false => message,
     };
-    // What failed is retried, so work goes on; without a control plane only a change helps.
-    let reconciling = match overall {
-        Health::Healthy => (Truth::False, reason::DONE),
-        Health::Reconciling => (Truth::True, reason::PROGRESSING),
-        Health::Error => match unserved {
-            Some(_) => (Truth::False, reason::CONTROL_PLANE_DISABLED),
-            None => (Truth::True, reason::COMPONENT_FAILED),
-        },
-    };
-    let stalled = match unserved {
-        Some(told) => (
-            Truth::True,
+    // Without a change by someone, these stay as they are.
+    let stuck = told.iter().find(|told| {
+        [
             reason::CONTROL_PLANE_DISABLED,
-            told.message.as_str(),
-        ),
+            reason::OWNERSHIP_CONFLICT,
+            reason::PAUSED,
+        ]
+        .contains(&told.reason)
+    });
+    let ready = match (overall, stuck) {
+        (Health::Healthy, _) => (Truth::True, reason::ALL_COMPONENTS_HEALTHY),
+        (Health::Reconciling, _) => (Truth::False, reason::PROGRESSING),
+        (Health::Error, Some(stuck)) => (Truth::False, stuck.reason),
+        (Health::Error, None) => (Truth::False, reason::COMPONENT_FAILED),
+    };
+    // What failed is retried, so work goes on; what is stuck or paused is not worked on.
+    let (reconciling, doing) = match (overall, stuck) {
+        _ if progress.paused => ((Truth::False, reason::PAUSED), PAUSE),
+        (Health::Healthy, _) => ((Truth::False, reason::DONE), message.as_str()),
+        (Health::Reconciling, _) => ((Truth::True, reason::PROGRESSING), message.as_str()),
+        (Health::Error, Some(stuck)) => ((Truth::False, stuck.reason), message.as_str()),
+        (Health::Error, None) => ((Truth::True, reason::COMPONENT_FAILED), message.as_str()),
+    };
+    let stalled = match stuck {
+        Some(stuck) => (Truth::True, stuck.reason, stuck.message.as_str()),
         None if overall == Health::Healthy => (Truth::False, reason::DONE, ""),
         None => (Truth::False, reason::PROGRESSING, ""),
     };
@@ -184,12 +198,7 @@ fn converged(progress: &Progress) -> Status {
         .partition(|problem| problem.reason == condition::UNSUPPORTED);
     let mut conditions = vec![
         Condition::new(condition::READY, ready.0, ready.1, &message),
-        Condition::new(
-            condition::RECONCILING,
-            reconciling.0,
-            reconciling.1,
-            &message,
-        ),
+        Condition::new(condition::RECONCILING, reconciling.0, reconciling.1, doing),
         Condition::new(condition::STALLED, stalled.0, stalled.1, stalled.2),
         Condition::new(
             condition::SPEC_VALID,
@@ -207,13 +216,18 @@ fn converged(progress: &Progress) -> Status {
         ));
     }
     conditions.extend(told.iter().map(Told::condition));
+    conditions.extend(progress.ca.iter().flat_map(ca_health::conditions));
     Status {
         overall,
         message,
         components: Some(told.into_iter().map(Told::component_status).collect()),
         conditions,
+        plan: progress.plan.clone(),
     }
 }
+
+const PAUSE: &str = "paused by annotation install.istio.io/ignoreReconcile: nothing is applied, \
+                     repaired or removed until it is taken away";
 
 /// What is told about one component.
 struct Told {
@@ -253,6 +267,15 @@ fn told(component: Component, state: &State, progress: &Progress) -> Told {
     let waiting = |what: &[String]| format!("waiting for {}", sentences(what.iter().cloned()));
     let (health, reason, message) = match state {
         State::Failed(error) => (Health::Error, reason::APPLY_FAILED, error.clone()),
+        State::Contended(why) => (Health::Error, reason::OWNERSHIP_CONFLICT, why.clone()),
+        State::Held(what) => (
+            Health::Error,
+            reason::PAUSED,
+            format!(
+                "held back by the pause: {}",
+                sentences(what.iter().cloned())
+            ),
+        ),
         _ if gateways(component) && !progress.unserved_gateways.is_empty() => (
             Health::Error,
             reason::CONTROL_PLANE_DISABLED,
@@ -265,7 +288,10 @@ fn told(component: Component, state: &State, progress: &Progress) -> Told {
         State::Available | State::Disabled => (
             Health::Healthy,
             reason::AVAILABLE,
-            "applied and available".to_owned(),
+            match exempt(component, progress) {
+                Some(exempt) => format!("applied and available, {exempt}"),
+                None => "applied and available".to_owned(),
+            },
         ),
         State::Pending => (
             Health::Reconciling,
@@ -305,6 +331,14 @@ fn told(component: Component, state: &State, progress: &Progress) -> Told {
     }
 }
 
+/// Which objects of a component an annotation leaves as they are.
+fn exempt(component: Component, progress: &Progress) -> Option<String> {
+    let of_it = progress.ignored.iter().filter(|(of, _)| *of == component);
+    let objects: Vec<String> = of_it.map(|(_, object)| object.clone()).collect();
+    let all = sentences(objects.iter().cloned());
+    (!objects.is_empty()).then(|| format!("left as they are by annotation: {all}"))
+}
+
 fn gateways(component: Component) -> bool {
     matches!(
         component,
@@ -331,5 +365,7 @@ fn sentences(all: impl Iterator<Item = String>) -> String {
     all.join("; ")
 }
 
+#[cfg(test)]
+mod argocd;
 #[cfg(test)]
 mod tests;

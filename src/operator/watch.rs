@@ -21,6 +21,7 @@ use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::context::{Context, owner_of};
+use crate::hosted::HostedBy;
 
 /// A request to look at an IstioOperator.
 pub type Wake = ObjectRef<DynamicObject>;
@@ -71,14 +72,31 @@ pub async fn operators(
     }
 }
 
+/// Asks for a pass over every IstioOperator when something changes about what this process hosts.
+pub async fn host(ctx: &Context, hosted_by: Option<HostedBy>, wake: &mpsc::Sender<Wake>) {
+    let Some(mut hosted_by) = hosted_by else {
+        return std::future::pending().await;
+    };
+    loop {
+        hosted_by.changed().await;
+        for owner in all(ctx) {
+            ask(wake, &owner).await;
+        }
+    }
+}
+
 fn all(ctx: &Context) -> Vec<Owner> {
     ctx.operators().iter().map(|cr| owner_of(cr)).collect()
 }
 
 async fn ask(wake: &mpsc::Sender<Wake>, owner: &Owner) {
-    let request = ObjectRef::new_with(&owner.name, operator_resource()).within(&owner.namespace);
     // The receiver ends only with the operator itself.
-    let _ = wake.send(request).await;
+    let _ = wake.send(wake_for(owner)).await;
+}
+
+/// The request for a pass over an IstioOperator.
+pub fn wake_for(owner: &Owner) -> Wake {
+    ObjectRef::new_with(&owner.name, operator_resource()).within(&owner.namespace)
 }
 
 /// Watches every kind that an installation can consist of, and keeps the inventory by it. Each

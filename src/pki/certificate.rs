@@ -25,6 +25,8 @@ pub struct Certificate {
     pub is_ca: bool,
     /// DNS names and URIs of the subject alternative names, in order.
     pub alternative_names: Vec<String>,
+    /// The URIs among them.
+    pub uris: Vec<String>,
 }
 
 impl Certificate {
@@ -34,18 +36,19 @@ impl Certificate {
     /// [`Error::Malformed`].
     pub fn from_der(der: &[u8]) -> Result<Self, Error> {
         let x509 = parse(der)?;
-        let alternative_names = x509
-            .subject_alternative_name()
-            .ok()
-            .flatten()
-            .map(|names| names.value.general_names.iter().filter_map(text).collect())
-            .unwrap_or_default();
+        let names = x509.subject_alternative_name().ok().flatten();
+        let names = names.map_or(&[][..], |names| names.value.general_names.as_slice());
+        let uri = |name: &GeneralName<'_>| match name {
+            GeneralName::URI(uri) => Some((*uri).to_owned()),
+            _ => None,
+        };
         Ok(Certificate {
             subject: x509.subject().to_string(),
             not_before: x509.validity().not_before.to_datetime(),
             not_after: x509.validity().not_after.to_datetime(),
             is_ca: x509.is_ca(),
-            alternative_names,
+            alternative_names: names.iter().filter_map(text).collect(),
+            uris: names.iter().filter_map(uri).collect(),
             der: CertificateDer::from(der.to_vec()),
         })
     }

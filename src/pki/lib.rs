@@ -17,6 +17,12 @@ pub use san::control_plane_hosts;
 pub use signer::{Issued, Signer, self_signed_root};
 pub use time::OffsetDateTime;
 
+/// The SHA-256 digest of `bytes`, for who must recognise a secret without keeping it.
+pub fn sha256(bytes: &[u8]) -> [u8; 32] {
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes);
+    digest.as_ref().try_into().expect("SHA-256 has 32 bytes")
+}
+
 /// What can be wrong with a key or certificate, without the key in it.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {

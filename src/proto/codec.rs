@@ -33,6 +33,8 @@ pub mod type_url {
     pub const LISTENER: &str = "type.googleapis.com/envoy.config.listener.v3.Listener";
     /// Route configurations (RDS).
     pub const ROUTE: &str = "type.googleapis.com/envoy.config.route.v3.RouteConfiguration";
+    /// Virtual hosts apart from their route configuration (VHDS).
+    pub const VIRTUAL_HOST: &str = "type.googleapis.com/envoy.config.route.v3.VirtualHost";
     /// Secrets (SDS).
     pub const SECRET: &str = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret";
     /// Names that the agent's DNS proxy answers (NDS).
@@ -68,6 +70,7 @@ resource_kinds! {
     crate::envoy::config::endpoint::v3::ClusterLoadAssignment, ENDPOINT, encode_endpoint, decode_endpoint;
     crate::envoy::config::listener::v3::Listener, LISTENER, encode_listener, decode_listener;
     crate::envoy::config::route::v3::RouteConfiguration, ROUTE, encode_route, decode_route;
+    crate::envoy::config::route::v3::VirtualHost, VIRTUAL_HOST, encode_virtual_host, decode_virtual_host;
     crate::envoy::extensions::transport_sockets::tls::v3::Secret, SECRET, encode_secret, decode_secret;
 }
 

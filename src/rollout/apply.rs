@@ -15,20 +15,129 @@ use kube::{Api, Client};
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::change::edits;
 use crate::error::bounded;
-use crate::{Error, Kind, Live};
+use crate::{Error, FieldChange, Kind, Live};
 
 /// Applies `object` and returns what the cluster then has. Its namespace is created when absent;
 /// namespaces are never deleted by this crate.
+///
+/// # Errors
+/// When the API server cannot be asked, or refuses.
 pub async fn apply(client: &Client, object: &Object) -> Result<Live, Error> {
-    let reference = &object.reference;
-    let kind = Kind::of(reference).ok_or_else(|| Error::UnknownKind {
-        object: reference.clone(),
-    })?;
-    let target = Target {
-        reference,
-        api: kind.api(client, reference),
+    let kind = kind_of(&object.reference)?;
+    let answer = applied(client, kind, object).await?;
+    Ok(Live::of(kind, &answer.metadata, &answer.data))
+}
+
+/// What came of a [`repair`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct Repaired {
+    /// The object as it stands now.
+    pub live: Live,
+    /// Whether it existed before.
+    pub existed: bool,
+    /// Which of our fields someone had changed.
+    pub edits: Vec<FieldChange>,
+}
+
+/// Applies `object` over what someone has changed of it, or deleted.
+///
+/// # Errors
+/// As [`apply`].
+pub async fn repair(client: &Client, object: &Object) -> Result<Repaired, Error> {
+    let kind = kind_of(&object.reference)?;
+    let before = read(client, &object.reference).await?;
+    let answer = applied(client, kind, object).await?;
+    let same = before.filter(|before| before.metadata.uid == answer.metadata.uid);
+    Ok(Repaired {
+        live: Live::of(kind, &answer.metadata, &answer.data),
+        existed: same.is_some(),
+        edits: same.map_or_else(Vec::new, |before| edits(&before, &answer)),
+    })
+}
+
+/// What an apply of `object` would make of it; none when its namespace does not exist yet.
+///
+/// # Errors
+/// As [`apply`].
+pub async fn dry_run(client: &Client, object: &Object) -> Result<Option<DynamicObject>, Error> {
+    let kind = kind_of(&object.reference)?;
+    let target = Target::new(client, kind, &object.reference);
+    let params = PatchParams {
+        dry_run: true,
+        ..PatchParams::apply(labels::FIELD_MANAGER).force()
     };
+    match target.patch(&params, &Patch::Apply(&object.body)).await {
+        Err(Error::Apply { source, .. }) if lacks_namespace(&source) => Ok(None),
+        answer => answer.map(Some),
+    }
+}
+
+/// The object as it stands, if it does.
+///
+/// # Errors
+/// When the API server cannot be asked.
+pub async fn read(client: &Client, reference: &ObjectRef) -> Result<Option<DynamicObject>, Error> {
+    let kind = kind_of(reference)?;
+    let what = || reference.to_string();
+    let api = kind.api(client, reference);
+    bounded(what, api.get_opt(&reference.name), |source| Error::Read {
+        what: what(),
+        source,
+    })
+    .await
+}
+
+/// Takes away the annotations by which Helm knows an object as its own, so that a later upgrade
+/// of the release says that it is not.
+///
+/// # Errors
+/// As [`apply`].
+pub async fn take_from_helm(client: &Client, reference: &ObjectRef) -> Result<(), Error> {
+    let target = Target::new(client, kind_of(reference)?, reference);
+    let params = PatchParams {
+        field_manager: Some(labels::FIELD_MANAGER.to_owned()),
+        ..PatchParams::default()
+    };
+    let patch = json!({"metadata": {"annotations": {
+        labels::HELM_RELEASE: null,
+        labels::HELM_NAMESPACE: null,
+    }}});
+    target
+        .patch(&params, &Patch::Merge(patch))
+        .await
+        .map(|_| ())
+}
+
+/// Has the pods of a Deployment replaced, as `kubectl rollout restart` does. `now` tells this time
+/// from others.
+///
+/// # Errors
+/// As [`apply`].
+pub async fn replace_pods(client: &Client, reference: &ObjectRef, now: &str) -> Result<(), Error> {
+    let target = Target::new(client, kind_of(reference)?, reference);
+    let params = PatchParams {
+        field_manager: Some(RESTARTER.to_owned()),
+        ..PatchParams::default()
+    };
+    let annotations = json!({"kubectl.kubernetes.io/restartedAt": now});
+    let patch = json!({"spec": {"template": {"metadata": {"annotations": annotations}}}});
+    target
+        .patch(&params, &Patch::Merge(patch))
+        .await
+        .map(|_| ())
+}
+
+fn kind_of(reference: &ObjectRef) -> Result<&'static Kind, Error> {
+    Kind::of(reference).ok_or_else(|| Error::UnknownKind {
+        object: reference.clone(),
+    })
+}
+
+async fn applied(client: &Client, kind: &Kind, object: &Object) -> Result<DynamicObject, Error> {
+    let reference = &object.reference;
+    let target = Target::new(client, kind, reference);
     let force = PatchParams::apply(labels::FIELD_MANAGER).force();
     let body = Patch::Apply(&object.body);
     let mut answer = target.patch(&force, &body).await;
@@ -47,8 +156,7 @@ pub async fn apply(client: &Client, object: &Object) -> Result<Live, Error> {
             answer = target.disown_mending(applied).await;
         }
     }
-    let answer = answer?;
-    Ok(Live::of(kind, &answer.metadata, &answer.data))
+    answer
 }
 
 struct Target<'a> {
@@ -56,7 +164,14 @@ struct Target<'a> {
     api: Api<DynamicObject>,
 }
 
-impl Target<'_> {
+impl<'a> Target<'a> {
+    fn new(client: &Client, kind: &Kind, reference: &'a ObjectRef) -> Target<'a> {
+        Target {
+            reference,
+            api: kind.api(client, reference),
+        }
+    }
+
     async fn patch<P: Serialize + Debug>(
         &self,
         params: &PatchParams,
@@ -96,6 +211,9 @@ impl Target<'_> {
         self.patch(&PatchParams::default(), &patch).await
     }
 }
+
+/// Field manager of what has pods replaced; the annotation is none of what is rendered.
+const RESTARTER: &str = "istio-operator-restart";
 
 /// Field manager of the one write that mends.
 const MENDER: &str = "istio-operator-mender";

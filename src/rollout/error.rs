@@ -31,6 +31,14 @@ pub enum Error {
         /// What the API server said.
         source: Box<kube::Error>,
     },
+    /// The record of what was applied could not be kept.
+    #[error("inventory {record} could not be kept: {}", said(source))]
+    Record {
+        /// Namespace and name of the ConfigMap.
+        record: String,
+        /// What the API server said.
+        source: Box<kube::Error>,
+    },
     /// The API server's version or a list of objects could not be read.
     #[error("{what} could not be read: {}", said(source))]
     Read {
@@ -63,6 +71,7 @@ impl Error {
             Error::Apply { .. } => "apply",
             Error::Delete { .. } => "delete",
             Error::CreateNamespace { .. } => "create_namespace",
+            Error::Record { .. } => "record",
             Error::Read { .. } => "read",
             Error::UnknownKind { .. } => "unknown_kind",
             Error::NoAnswer { .. } => "no_answer",

@@ -1,14 +1,12 @@
 //! What is remembered of an object in the cluster: whose it is, which of its fields are ours, and
 //! how far its workload is. A few hundred bytes each, whatever the object's size.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
-
 use base::{ObjectRef, labels};
 use install::Owner;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::Value;
 
-use crate::Kind;
+use crate::{Kind, managed};
 
 /// An object as the cluster has it.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,6 +23,10 @@ pub struct Live {
     pub component: Option<String>,
     /// Whether it is exempt from pruning.
     pub not_pruned: bool,
+    /// Whether its annotation asks that it be left as it is.
+    pub ignored: bool,
+    /// Whether our field manager has applied it; a copy that someone made of it is not ours.
+    pub applied: bool,
     /// Whether `metadata.deletionTimestamp` is set.
     pub deleting: bool,
     /// Fingerprint of the fields that our field manager owns. It changes when anyone else
@@ -84,7 +86,11 @@ impl Live {
         let owner = label(labels::OWNING_RESOURCE)
             .zip(label(labels::OWNING_RESOURCE_NAMESPACE))
             .map(|(name, namespace)| Owner { name, namespace });
-        let (fields, other_manager) = managed(metadata);
+        let ignored = metadata
+            .annotations
+            .as_ref()
+            .and_then(|annotations| annotations.get(labels::IGNORE_RECONCILE));
+        let ours = managed::ours(metadata);
         Live {
             reference: kind.reference(
                 metadata.namespace.clone(),
@@ -96,8 +102,10 @@ impl Live {
             component: label(labels::COMPONENT),
             not_pruned: label(labels::NOT_PRUNED).as_deref() == Some("true"),
             deleting: metadata.deletion_timestamp.is_some(),
-            fields,
-            other_manager,
+            ignored: ignored.is_some_and(|value| value == "true"),
+            applied: ours.is_some(),
+            fields: ours.map_or(0, managed::fingerprint),
+            other_manager: managed::latest_other(metadata),
             state: state(kind, metadata.generation.unwrap_or_default(), content),
         }
     }
@@ -115,39 +123,6 @@ impl Live {
             (Ok(new), Ok(old)) => new >= old,
             _ => true,
         }
-    }
-}
-
-fn managed(metadata: &ObjectMeta) -> (u64, Option<String>) {
-    let entries = metadata.managed_fields.as_deref().unwrap_or_default();
-    let ours = |manager: &Option<String>| manager.as_deref() == Some(labels::FIELD_MANAGER);
-    let mut hasher = DefaultHasher::new();
-    for entry in entries.iter().filter(|entry| {
-        ours(&entry.manager)
-            && entry.operation.as_deref() == Some("Apply")
-            && entry.subresource.is_none()
-    }) {
-        if let Some(fields) = &entry.fields_v1 {
-            hash_fields(&fields.0, &mut hasher);
-        }
-    }
-    let other = entries
-        .iter()
-        .filter(|entry| !ours(&entry.manager) && entry.subresource.is_none())
-        .max_by_key(|entry| entry.time.as_ref().map(|time| time.0))
-        .and_then(|entry| entry.manager.clone());
-    (hasher.finish(), other)
-}
-
-/// Hashes a set of fields without regard to its order, which the API server is free to change (a
-/// scale that changes nothing does).
-fn hash_fields(fields: &Value, hasher: &mut impl Hasher) {
-    let mut entries: Vec<_> = fields.as_object().into_iter().flatten().collect();
-    entries.sort_by_key(|(path, _)| *path);
-    entries.len().hash(hasher);
-    for (path, below) in entries {
-        path.hash(hasher);
-        hash_fields(below, hasher);
     }
 }
 

@@ -20,7 +20,8 @@ pub fn deletable(reference: &ObjectRef) -> bool {
 }
 
 /// The owner's objects that are rendered no longer, of components that are `settled`: applied in
-/// full, or disabled. An object without a component that is known goes when all are settled.
+/// full, or disabled. An object without a component that is known goes when all are settled. An
+/// object that bears our labels but was never applied by us is a copy that someone made.
 pub fn superfluous<'a>(
     inventory: &'a Inventory,
     owner: &Owner,
@@ -43,7 +44,8 @@ pub fn superfluous<'a>(
         inventory
             .owned_by(owner)
             .filter(|live| !rendered.contains(&live.reference))
-            .filter(|live| !live.not_pruned && !live.deleting && deletable(&live.reference))
+            .filter(|live| !live.not_pruned && !live.ignored && !live.deleting)
+            .filter(|live| live.applied && deletable(&live.reference))
             .filter(|live| of_settled(live)),
     )
 }
@@ -53,7 +55,7 @@ pub fn superfluous<'a>(
 pub fn remains<'a>(inventory: &'a Inventory, owner: &Owner) -> Remains<'a> {
     let (first, last): (Vec<_>, Vec<_>) = inventory
         .owned_by(owner)
-        .filter(|live| deletable(&live.reference))
+        .filter(|live| live.applied && deletable(&live.reference))
         .partition(|live| {
             Kind::of(&live.reference).is_some_and(|kind| kind.teardown == Teardown::First)
         });

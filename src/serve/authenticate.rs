@@ -1,20 +1,49 @@
 //! Who is calling: the identity behind a connection's credentials.
 //! A caller learns only that it was refused; the reason is for the log.
 
+mod certificate;
+mod metrics;
+mod review;
+mod secrets;
 mod token;
+mod verdicts;
+
+use std::sync::Arc;
 
 use base::SpiffeId;
-use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec, TokenReviewStatus};
-use kube::Client;
-use kube::api::{Api, ObjectMeta, PostParams};
+use rustls::pki_types::CertificateDer;
+use tonic::Extensions;
+use tonic::metadata::MetadataMap;
 
+use crate::http::Peer;
+
+pub use certificate::{CertificateProblem, ClientCertificate};
+pub use metrics::Metrics;
+pub use review::TokenReviewer;
 pub use token::TokenProblem;
+pub use verdicts::REMEMBERED;
 
-/// What a caller presents.
+/// What a caller presents. Nothing else of a request is believed: headers such as
+/// `x-forwarded-client-cert` say what whoever sent them likes.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Credentials<'a> {
     /// Value of the `authorization` header.
     pub authorization: Option<&'a str>,
+    /// Certificates that the connection proved, leaf first ([`Peer::certificates`]).
+    pub certificates: &'a [CertificateDer<'static>],
+}
+
+impl<'a> Credentials<'a> {
+    /// Those of a gRPC request on a connection that [`crate::http`] serves.
+    pub fn of(metadata: &'a MetadataMap, extensions: &'a Extensions) -> Self {
+        let authorization = metadata.get("authorization");
+        Credentials {
+            authorization: authorization.and_then(|value| value.to_str().ok()),
+            certificates: extensions
+                .get::<Peer>()
+                .map_or(&[], |peer| &peer.certificates),
+        }
+    }
 }
 
 /// A caller that was recognised.
@@ -25,11 +54,16 @@ pub struct Identity {
 }
 
 /// Why a caller was refused.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum Refusal {
     /// Nothing to judge.
-    #[error("no credentials: expected the header authorization: Bearer <service account token>")]
+    #[error(
+        "no credentials: expected a client certificate or the header authorization: Bearer <service account token>"
+    )]
     NoCredentials,
+    /// The certificate names nobody of this mesh.
+    #[error("client certificate refused: {0}")]
+    Certificate(#[from] CertificateProblem),
     /// The token was refused without asking the API server.
     #[error("token refused: {0}")]
     Token(#[from] TokenProblem),
@@ -41,7 +75,7 @@ pub enum Refusal {
     NotAServiceAccount(String),
     /// The API server could not be asked; the caller may try again.
     #[error("the API server could not review the token: {0}")]
-    Unavailable(#[source] kube::Error),
+    Unavailable(Arc<str>),
 }
 
 impl Refusal {
@@ -54,6 +88,18 @@ impl Refusal {
             _ => tonic::Status::unauthenticated("authentication failure"),
         }
     }
+
+    /// One word for it, in metrics.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Refusal::NoCredentials => "no_credentials",
+            Refusal::Certificate(_) => "certificate",
+            Refusal::Token(_) => "token",
+            Refusal::Rejected(_) => "rejected",
+            Refusal::NotAServiceAccount(_) => "not_a_service_account",
+            Refusal::Unavailable(_) => "unavailable",
+        }
+    }
 }
 
 /// Recognises callers.
@@ -64,90 +110,42 @@ pub trait Authenticate: Send + Sync + 'static {
     /// # Errors
     /// [`Refusal`], for the log; the caller gets [`Refusal::status`].
     async fn authenticate(&self, credentials: Credentials<'_>) -> Result<Identity, Refusal>;
+
+    /// Whether a recognised caller may read the Secrets of its namespace. Nobody may who cannot be
+    /// asked about.
+    async fn may_read_secrets(&self, _caller: &Identity) -> bool {
+        false
+    }
 }
 
-/// Recognises Kubernetes service account tokens by TokenReview.
-pub struct TokenReviewer {
-    /// Where reviews are asked for.
-    pub client: Client,
-    /// A token must be meant for one of these.
-    pub audiences: Vec<String>,
-    /// Of the identities given.
-    pub trust_domain: String,
+/// Recognises workloads by the certificate that the connection proved, else by the token of the request:
+/// the order of upstream. Refusals are counted.
+pub struct Workloads {
+    /// Reads certificates.
+    pub certificate: ClientCertificate,
+    /// Has tokens reviewed.
+    pub token: TokenReviewer,
+    /// Counted here.
+    pub metrics: Metrics,
 }
 
 #[tonic::async_trait]
-impl Authenticate for TokenReviewer {
+impl Authenticate for Workloads {
     async fn authenticate(&self, credentials: Credentials<'_>) -> Result<Identity, Refusal> {
-        let token = credentials
-            .authorization
-            .and_then(|value| {
-                // `Istio ` is the prefix that older agents use.
-                ["Bearer ", "bearer ", "Istio "]
-                    .iter()
-                    .find_map(|prefix| value.strip_prefix(prefix))
-            })
-            .map(str::trim)
-            .filter(|token| !token.is_empty())
-            .ok_or(Refusal::NoCredentials)?;
-        // Cheap checks first: junk must not use up the API server.
-        token::inspect(token, &self.audiences, jiff::Timestamp::now())?;
-
-        let review = TokenReview {
-            metadata: ObjectMeta::default(),
-            spec: TokenReviewSpec {
-                audiences: Some(self.audiences.clone()),
-                token: Some(token.to_owned()),
+        let by_certificate = self.certificate.authenticate(credentials).await;
+        let recognised = match by_certificate {
+            Ok(identity) => Ok(identity),
+            // Both were presented, the certificate's refusal says more only when the token is missing.
+            Err(refusal) => match self.token.authenticate(credentials).await {
+                Err(Refusal::NoCredentials) => Err(refusal),
+                other => other,
             },
-            status: None,
         };
-        let api: Api<TokenReview> = Api::all(self.client.clone());
-        let reviewed = api.create(&PostParams::default(), &review).await;
-        let status = reviewed.map_err(Refusal::Unavailable)?.status;
-        judge(
-            &status.unwrap_or_default(),
-            &self.audiences,
-            &self.trust_domain,
-        )
+        recognised.inspect_err(|refusal| self.metrics.refused(refusal))
     }
-}
 
-/// Reads the API server's verdict.
-fn judge(
-    status: &TokenReviewStatus,
-    audiences: &[String],
-    trust_domain: &str,
-) -> Result<Identity, Refusal> {
-    if status.authenticated != Some(true) {
-        let reason = status.error.clone();
-        return Err(Refusal::Rejected(
-            reason.unwrap_or_else(|| "no reason given".to_owned()),
-        ));
-    }
-    // An API server that ignores audiences echoes none of ours.
-    let accepted = status.audiences.as_deref().unwrap_or_default();
-    if !accepted.iter().any(|audience| audiences.contains(audience)) {
-        return Err(Refusal::Rejected(format!(
-            "it is accepted for the audiences {accepted:?}, not for {audiences:?}"
-        )));
-    }
-    let user = status.user.clone().unwrap_or_default();
-    let name = user.username.unwrap_or_default();
-    let groups = user.groups.unwrap_or_default();
-    let workload = groups.iter().any(|group| group == "system:serviceaccounts");
-    match name.split(':').collect::<Vec<_>>()[..] {
-        ["system", "serviceaccount", namespace, service_account]
-            if workload && !namespace.is_empty() && !service_account.is_empty() =>
-        {
-            Ok(Identity {
-                spiffe: SpiffeId {
-                    trust_domain: trust_domain.to_owned(),
-                    namespace: namespace.to_owned(),
-                    service_account: service_account.to_owned(),
-                },
-            })
-        }
-        _ => Err(Refusal::NotAServiceAccount(name)),
+    async fn may_read_secrets(&self, caller: &Identity) -> bool {
+        self.token.may_read_secrets(caller).await
     }
 }
 

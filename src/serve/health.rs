@@ -2,18 +2,21 @@
 //! Liveness is that the process answers at all.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use axum::Router;
 use axum::http::StatusCode;
 use axum::routing::get;
+use tokio::sync::watch;
 
 /// Ready when every named check passes; a check fails until it is first told to pass.
 #[derive(Clone, Debug, Default)]
 pub struct Readiness {
-    /// Check → why it fails, `None` when it passes.
-    checks: Arc<Mutex<BTreeMap<&'static str, Option<String>>>>,
+    checks: Arc<watch::Sender<Checks>>,
 }
+
+/// Check → why it fails, `None` when it passes.
+type Checks = BTreeMap<&'static str, Option<String>>;
 
 /// One check of a [`Readiness`].
 #[derive(Clone, Debug)]
@@ -39,16 +42,25 @@ impl Readiness {
 
     /// Why it is not ready, one line per failing check; empty when ready.
     pub fn failing(&self) -> Vec<String> {
-        let checks = self.checks.lock().expect("no panic while it is held");
-        checks
-            .iter()
-            .filter_map(|(name, why)| why.as_ref().map(|why| format!("{name}: {why}")))
-            .collect()
+        failing(&self.checks.borrow())
+    }
+
+    /// Tells `each` what [`failing`](Self::failing) says, now and whenever that changes; never ends.
+    pub async fn follow(&self, mut each: impl FnMut(Vec<String>)) -> std::convert::Infallible {
+        let mut checks = self.checks.subscribe();
+        loop {
+            let now = failing(&checks.borrow_and_update());
+            each(now);
+            // The sender lives in `self`.
+            let _ = checks.changed().await;
+        }
     }
 
     fn set(&self, name: &'static str, why: Option<String>) {
-        let mut checks = self.checks.lock().expect("no panic while it is held");
-        checks.insert(name, why);
+        self.checks.send_if_modified(|checks| {
+            let before = checks.insert(name, why.clone());
+            before != Some(why)
+        });
     }
 }
 
@@ -62,6 +74,15 @@ impl Check {
     pub fn fail(&self, why: impl Into<String>) {
         self.of.set(self.name, Some(why.into()));
     }
+}
+
+fn failing(checks: &Checks) -> Vec<String> {
+    let failing = checks
+        .iter()
+        .filter_map(|(name, why)| Some((name, why.as_ref()?)));
+    failing
+        .map(|(name, why)| format!("{name}: {why}"))
+        .collect()
 }
 
 /// `/ready` and `/readyz` answer 200, or 503 with the failing checks; `/healthz` answers 200.
@@ -127,6 +148,32 @@ mod tests {
             get(&readiness, "/ready").await,
             (503, "ca: the secret is gone\n".into())
         );
+    }
+
+    #[tokio::test]
+    async fn who_follows_is_told_of_changes_only() {
+        let readiness = Readiness::new();
+        let ca = readiness.check("ca", "a root");
+        let (sender, mut told) = tokio::sync::mpsc::unbounded_channel();
+        let following = readiness.clone();
+        let follow = async move {
+            following
+                .follow(|failing| sender.send(failing).expect("open"))
+                .await
+        };
+        let steps = async {
+            assert_eq!(
+                told.recv().await,
+                Some(vec!["ca: waiting for a root".to_owned()])
+            );
+            ca.fail("waiting for a root");
+            ca.pass();
+            assert_eq!(told.recv().await, Some(vec![]));
+        };
+        tokio::select! {
+            never = follow => match never {},
+            () = steps => {}
+        }
     }
 
     #[tokio::test]

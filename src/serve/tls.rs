@@ -1,5 +1,7 @@
 //! TLS for servers whose certificate changes while they run. The certificate is a watch value, read at each
-//! handshake; connections that are open keep theirs.
+//! handshake, and so are the roots by which clients are judged; connections that are open keep theirs.
+
+mod clients;
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,6 +12,8 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use tokio::sync::watch;
+
+pub use clients::Roots;
 
 /// The serving certificate, `None` until there is one: handshakes are refused so long.
 pub type Serving = watch::Receiver<Option<Arc<CertifiedKey>>>;
@@ -56,14 +60,34 @@ pub fn certified_key(
     Ok(Arc::new(certified))
 }
 
-/// TLS 1.2 and 1.3, HTTP/2 and HTTP/1.1, without asking for client certificates.
-pub fn server_config(serving: Serving) -> Arc<ServerConfig> {
+/// Whether a server asks its clients for certificates.
+#[derive(Clone, Debug)]
+pub enum Clients {
+    /// It does not.
+    Anonymous,
+    /// Who has one that leads to a root of the moment may prove itself by it; who has none may connect too.
+    MayProve(Roots),
+}
+
+/// TLS 1.2 and 1.3, HTTP/2 and HTTP/1.1.
+pub fn server_config(serving: Serving, clients: Clients) -> Arc<ServerConfig> {
     let provider = Arc::new(aws_lc_rs::default_provider());
-    let mut config = ServerConfig::builder_with_provider(provider)
+    let builder = ServerConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
-        .expect("aws-lc-rs supports TLS 1.2 and 1.3")
-        .with_no_client_auth()
-        .with_cert_resolver(Arc::new(Reloading(serving)));
+        .expect("aws-lc-rs supports TLS 1.2 and 1.3");
+    let proving = matches!(clients, Clients::MayProve(_));
+    let mut config = match clients {
+        Clients::Anonymous => builder.with_no_client_auth(),
+        Clients::MayProve(roots) => {
+            builder.with_client_cert_verifier(clients::verifier(roots, provider))
+        }
+    }
+    .with_cert_resolver(Arc::new(Reloading(serving)));
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    if proving {
+        // A resumed session would bring along what was judged by the roots of an earlier moment.
+        config.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
+    }
     Arc::new(config)
 }

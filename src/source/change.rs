@@ -97,7 +97,7 @@ impl Id {
 
 /// Whether objects of a kind are in no namespace.
 pub(crate) fn is_cluster_scoped(kind: Kind) -> bool {
-    matches!(kind, Kind::Namespace | Kind::Node)
+    matches!(kind, Kind::Namespace | Kind::Node | Kind::IngressClass)
 }
 
 fn mesh_config(config_map: &Value) -> Change {

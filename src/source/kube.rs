@@ -43,12 +43,13 @@ const fn watched(
 const NETWORKING: &str = "networking.istio.io";
 
 /// Everything that the mesh reads, and the ConfigMap of its settings, which comes first.
-const WATCHED: [Watched; 13] = [
+const WATCHED: [Watched; 16] = [
     watched("", "v1", "ConfigMap", "configmaps"),
     watched("", "v1", "Namespace", "namespaces"),
     watched("", "v1", "Node", "nodes"),
     watched("", "v1", "Service", "services"),
     watched("", "v1", "Pod", "pods"),
+    watched("", "v1", "Secret", "secrets"),
     watched("discovery.k8s.io", "v1", "EndpointSlice", "endpointslices"),
     watched(NETWORKING, "v1", "VirtualService", "virtualservices"),
     watched(NETWORKING, "v1", "DestinationRule", "destinationrules"),
@@ -56,6 +57,8 @@ const WATCHED: [Watched; 13] = [
     watched(NETWORKING, "v1", "ServiceEntry", "serviceentries"),
     watched(NETWORKING, "v1", "WorkloadEntry", "workloadentries"),
     watched(NETWORKING, "v1", "Sidecar", "sidecars"),
+    watched("networking.k8s.io", "v1", "Ingress", "ingresses"),
+    watched("networking.k8s.io", "v1", "IngressClass", "ingressclasses"),
     watched(
         "security.istio.io",
         "v1",
@@ -113,15 +116,22 @@ fn open(client: &Client, mesh_map: &MeshMap, index: usize, watched: &Watched) ->
             watcher::Config::default().fields(&selector),
         )
     } else {
-        (
-            Api::all_with(client.clone(), &resource),
-            watcher::Config::default(),
-        )
+        let config = match watched.kind {
+            "Secret" => watcher::Config::default().fields(&other_secrets()),
+            _ => watcher::Config::default(),
+        };
+        (Api::all_with(client.clone(), &resource), config)
     };
     watcher(api, config)
         .default_backoff()
         .map(move |event| (index, event))
         .boxed()
+}
+
+/// Selects Secrets that may hold certificates: releases and tokens are many and large.
+fn other_secrets() -> String {
+    let unused = ["helm.sh/release.v1", "kubernetes.io/service-account-token"];
+    unused.map(|kind| format!("type!={kind}")).join(",")
 }
 
 /// How far each watch is.
@@ -175,6 +185,12 @@ impl Listings {
                 // An API server that does not know the kind has no objects of it.
                 debug!(kind = watched.kind, "not served by this API server");
                 self.rosters[index].begin();
+                self.listed(index)
+            }
+            Err(watcher::Error::InitialListFailed(kube::Error::Api(status)))
+                if status.code == 403 && watched.kind == "Secret" =>
+            {
+                warn!("secrets may not be read: gateways get no certificates ({status})");
                 self.listed(index)
             }
             Err(error) => {

@@ -22,8 +22,8 @@ const TOGETHER: usize = 4096;
 pub struct View {
     /// Relations, of the latest moment; notified when they change.
     pub snapshots: watch::Receiver<Option<Arc<Snapshot>>>,
-    /// Endpoints, pods and nodes of the latest moment; notified when endpoints of any host change. Not older than
-    /// the snapshot.
+    /// Endpoints, pods, nodes and secrets of the latest moment; notified when endpoints of any host or a secret
+    /// change. Not older than the snapshot.
     pub worlds: watch::Receiver<Option<World>>,
 }
 
@@ -84,7 +84,7 @@ impl Store {
         self.worlds.send_if_modified(|known| {
             // Pods and nodes are looked up when a proxy connects; they wake nobody.
             *known = Some(world);
-            first || !touched.hosts.is_empty()
+            first || touched.secrets || !touched.hosts.is_empty()
         });
         if let Some(snapshot) = snapshot {
             self.snapshots.send_replace(Some(snapshot));

@@ -45,6 +45,8 @@ pub struct Request {
 pub enum Verdict {
     /// As it is.
     Allowed,
+    /// As it is, with remarks for the user.
+    Warned(Vec<String>),
     /// Once this JSON patch has been applied to it.
     Patched(Value),
     /// Not at all, with a reason for the user.
@@ -82,6 +84,8 @@ struct AnswerResponse<'a> {
     status: Option<AnswerStatus<'a>>,
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     patch: Option<AnswerPatch>,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    warnings: &'a [String],
 }
 
 #[derive(Serialize)]
@@ -138,7 +142,7 @@ impl Review {
     /// The answer, in the version of the question.
     pub fn answer(&self, verdict: &Verdict) -> Response {
         let status = match verdict {
-            Verdict::Allowed | Verdict::Patched(_) => None,
+            Verdict::Allowed | Verdict::Warned(_) | Verdict::Patched(_) => None,
             Verdict::Denied(message) => Some(AnswerStatus {
                 code: StatusCode::FORBIDDEN.as_u16(),
                 message,
@@ -149,7 +153,11 @@ impl Review {
                 patch_type: "JSONPatch",
                 patch: STANDARD.encode(patch.to_string()),
             }),
-            Verdict::Allowed | Verdict::Denied(_) => None,
+            Verdict::Allowed | Verdict::Warned(_) | Verdict::Denied(_) => None,
+        };
+        let warnings = match verdict {
+            Verdict::Warned(warnings) => warnings.as_slice(),
+            _ => &[],
         };
         Json(Answer {
             api_version: &self.api_version,
@@ -159,6 +167,7 @@ impl Review {
                 allowed: status.is_none(),
                 status,
                 patch,
+                warnings,
             },
         })
         .into_response()

@@ -156,14 +156,23 @@ async fn who_cannot_be_injected_is_refused_with_the_reason() {
     );
 }
 
+fn route(host: &str, rule: Value) -> Value {
+    json!({
+        "apiVersion": "networking.istio.io/v1", "kind": "VirtualService", "metadata": {"name": "front"},
+        "spec": {"hosts": [host], "http": [rule]},
+    })
+}
+
+fn to_reviews() -> Value {
+    json!({"route": [{"destination": {"host": "reviews"}}]})
+}
+
 #[tokio::test]
-async fn objects_that_parse_are_admitted() {
-    let gateway = json!({"apiVersion": "networking.istio.io/v1", "kind": "Gateway", "spec": {}});
-    let bare = json!({"apiVersion": "security.istio.io/v1", "kind": "PeerAuthentication"});
+async fn objects_without_an_error_are_admitted() {
+    let right = route("reviews", to_reviews());
     for (operation, object) in [
-        ("CREATE", &gateway),
-        ("UPDATE", &gateway),
-        ("CREATE", &bare),
+        ("CREATE", &right),
+        ("UPDATE", &right),
         ("DELETE", &Value::Null),
     ] {
         let answer = answer("/validate", review(operation, object)).await;
@@ -173,13 +182,32 @@ async fn objects_that_parse_are_admitted() {
 }
 
 #[tokio::test]
-async fn objects_that_do_not_parse_are_denied_with_a_reason() {
+async fn what_is_only_questionable_is_admitted_with_a_warning() {
+    let mut rule = to_reviews();
+    rule["mirrorPercent"] = json!(10);
+    let answer = answer("/validate", review("CREATE", &route("reviews", rule))).await;
+    assert_eq!(answer["response"]["allowed"], true);
+    let expected =
+        "virtualservice shop/front: spec.http[0].mirrorPercent is deprecated, use mirrorPercentage";
+    assert_eq!(answer["response"]["warnings"], json!([expected]));
+}
+
+#[tokio::test]
+async fn errors_deny_and_name_object_and_field() {
     for (object, reason) in [
-        (json!(null), "apiVersion is missing"),
-        (json!({"apiVersion": "v1"}), "kind is missing"),
+        (json!(null), "expected a kind of Istio's API"),
+        (json!("text"), "expected a kind of Istio's API"),
         (
-            json!({"apiVersion": "v1", "kind": "Gateway", "spec": []}),
-            "spec is not an object",
+            json!({"apiVersion": "v1", "kind": "Gateway"}),
+            "expected a kind of Istio's API",
+        ),
+        (
+            route("*", to_reviews()),
+            "virtualservice shop/front: spec.hosts[0] is *, which only gateways can serve",
+        ),
+        (
+            json!({"apiVersion": "networking.istio.io/v1", "kind": "Gateway", "metadata": {"name": "a"}, "spec": []}),
+            "gateway shop/a: spec is a list, expected an object",
         ),
     ] {
         let answer = answer("/validate", review("CREATE", &object)).await;
@@ -211,6 +239,57 @@ async fn what_is_no_review_is_a_bad_request() {
     }
     let (status, _) = send("/validate", "text/plain", review("CREATE", &json!({}))).await;
     assert_eq!(status, StatusCode::UNSUPPORTED_MEDIA_TYPE);
+}
+
+#[tokio::test]
+async fn reviews_as_no_api_server_sends_them_are_answered_too() {
+    let pod = json!({"metadata": {"name": "web", "annotations": {"a": "b"}}, "spec": {"containers": [{"name": "web"}]}});
+    let whole: Value = serde_json::from_str(&review("CREATE", &pod)).expect("JSON");
+    let deep = "[".repeat(100_000) + &"]".repeat(100_000);
+    let (status, _) = send("/inject", "application/json", deep).await;
+    assert_eq!(status, StatusCode::BAD_REQUEST);
+    for place in [
+        "",
+        "/apiVersion",
+        "/kind",
+        "/request",
+        "/request/uid",
+        "/request/operation",
+        "/request/namespace",
+        "/request/kind",
+        "/request/object",
+        "/request/object/metadata",
+        "/request/object/metadata/annotations",
+        "/request/object/spec",
+        "/request/object/spec/containers",
+        "/request/object/spec/containers/0",
+    ] {
+        for value in [
+            json!(null),
+            json!(true),
+            json!(-1),
+            json!(1e308),
+            json!(""),
+            json!("\u{0}"),
+            json!([]),
+            json!({}),
+            json!([null]),
+            json!({"": {"": []}}),
+            json!("x".repeat(100_000)),
+        ] {
+            let mut strange = whole.clone();
+            *strange.pointer_mut(place).expect("a place") = value.clone();
+            for path in ["/inject", "/inject/cluster/:ENV:=/%00/..", "/validate"] {
+                let (status, body) = send(path, "application/json", strange.to_string()).await;
+                let answered = [StatusCode::OK, StatusCode::BAD_REQUEST].contains(&status);
+                assert!(
+                    answered,
+                    "{path} {place} {:.40}: {status} {body:.100}",
+                    value.to_string()
+                );
+            }
+        }
+    }
 }
 
 #[tokio::test]

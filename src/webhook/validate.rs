@@ -1,8 +1,9 @@
-//! `/validate`: admits every object that has the shape of one. The rules of each kind are not judged here.
+//! `/validate`: the verdict of crate `validate` on an object that is to be stored.
 
 use axum::body::Bytes;
 use axum::http::HeaderMap;
 use axum::response::Response;
+use base::Severity;
 use serde_json::Value;
 
 use crate::review::{Malformed, Request, Review, Verdict};
@@ -17,17 +18,29 @@ fn judge(request: &Request) -> Verdict {
     if !matches!(request.operation.as_str(), "CREATE" | "UPDATE") {
         return Verdict::Allowed;
     }
-    let text = |field: &str| request.object.pointer(field).and_then(Value::as_str);
-    for field in ["/apiVersion", "/kind"] {
-        if text(field).is_none_or(str::is_empty) {
-            return Verdict::Denied(format!(
-                "{} is missing, expected a string",
-                field.trim_start_matches('/')
-            ));
+    let mut object = request.object.clone();
+    // While a name is generated, and before a namespace is filled in, the object itself has none.
+    if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
+        for (field, known) in [("namespace", &request.namespace), ("name", &request.name)] {
+            if !known.is_empty() {
+                metadata
+                    .entry(field)
+                    .or_insert_with(|| known.as_str().into());
+            }
         }
     }
-    match request.object.get("spec") {
-        None | Some(Value::Null | Value::Object(_)) => Verdict::Allowed,
-        Some(_) => Verdict::Denied("spec is not an object".to_owned()),
+    let problems = validate::object(&object);
+    let of = |severity: Severity| {
+        let problems = problems
+            .iter()
+            .filter(move |problem| problem.severity == severity);
+        problems.map(ToString::to_string).collect::<Vec<_>>()
+    };
+    if !validate::accepts(&problems) {
+        return Verdict::Denied(of(Severity::Error).join("; "));
+    }
+    match of(Severity::Warning) {
+        warnings if warnings.is_empty() => Verdict::Allowed,
+        warnings => Verdict::Warned(warnings),
     }
 }

@@ -1,30 +1,27 @@
-//! The resources of one scope, brought from one state to the next. What stays equal by content stays the same
-//! value, so that streams see at a glance what changed.
+//! The resources of one scope, brought from one state to the next. What stays equal stays the same value, so
+//! that streams see at a glance what changed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use api::snapshot::{Address, HostEndpoints, HostId, World};
-use envoy::{EndpointView, Memo};
-use imbl::ordmap::DiffItem;
+use api::snapshot::{Address, Key, World};
+use envoy::Memo;
 use mesh::{Proxy, Scope};
-use proto::codec::{encode_endpoint, type_url};
+use proto::codec::type_url;
 
-use crate::{Resource, Resources};
+use crate::Resources;
+use crate::assignment::Assignments;
+use crate::secrets;
 
 /// Derived from one scope.
 #[derive(Debug, Default)]
 pub(crate) struct Derivation {
     scope: Option<Scope>,
-    memo: Memo,
     /// Addresses that the scope's services spell out.
     spelled_out: BTreeSet<IpAddr>,
-    views: BTreeMap<String, Arc<EndpointView>>,
-    /// Clusters by the host whose endpoints they have.
-    by_host: BTreeMap<HostId, Vec<String>>,
-    /// The endpoints that were assigned last.
-    endpoints: imbl::OrdMap<HostId, Arc<HostEndpoints>>,
+    /// Secrets that the resources refer to.
+    secrets: BTreeMap<String, Key>,
     resources: Arc<Resources>,
 }
 
@@ -43,87 +40,55 @@ impl Derivation {
     }
 
     /// Follows a change of relations. Nothing is taken over before everything is derived.
-    pub fn update(&mut self, scope: Scope, world: &World) {
-        if self.scope.as_ref() == Some(&scope) {
-            self.assign(world);
+    pub fn update(
+        &mut self,
+        scope: Scope,
+        memo: &Memo,
+        assignments: &mut Assignments,
+        world: &World,
+    ) {
+        let scope = match &self.scope {
+            Some(before) => scope.keeping(before),
+            None => scope,
+        };
+        if self.scope.as_ref().is_some_and(|before| before.is(&scope)) {
+            self.assign(assignments, world);
             return;
         }
-        let derived = envoy::derive(&scope, &self.memo);
-        let mut resources = Resources::clone(&self.resources);
-        for type_url in [type_url::CLUSTER, type_url::LISTENER, type_url::ROUTE] {
-            let table = resources.table_mut(type_url);
-            let before = table.clone();
-            table.become_only(derived.of_type(type_url).map(|(name, resource)| {
-                let known = before.get(name);
-                let known = known.filter(|known| known.version == resource.version);
-                known.cloned().unwrap_or_else(|| {
-                    Arc::new(Resource {
-                        name: name.as_str().into(),
-                        version: resource.version,
-                        bytes: resource.bytes.clone(),
-                        origin: resource.origin.clone(),
-                    })
-                })
-            }));
-        }
-
-        // Endpoints: those of views that stayed equal are as current as they were.
-        let views = derived.endpoints;
-        let mut by_host: BTreeMap<HostId, Vec<String>> = BTreeMap::new();
-        let table = resources.table_mut(type_url::ENDPOINT);
-        for (cluster, view) in &views {
-            let of_host = by_host.entry(view.host.clone()).or_default();
-            of_host.push(cluster.clone());
-            if self.views.get(cluster) != Some(view) {
-                table.insert(assigned(cluster, view, world));
-            }
-        }
-        for cluster in self.views.keys() {
-            if !views.contains_key(cluster) {
-                table.remove(cluster);
-            }
+        let mut resources = envoy::derive(&scope, memo);
+        *resources.table_mut(type_url::ENDPOINT) = assignments.table(&resources.endpoints, world);
+        self.secrets = mesh::secrets_of(&scope);
+        if !self.secrets.is_empty() {
+            let table = resources.table_mut(type_url::SECRET);
+            table.clone_from(self.resources.table(type_url::SECRET));
+            secrets::update(table, &self.secrets, world);
         }
         self.spelled_out = spelled_out(&scope);
         self.scope = Some(scope);
-        self.views = views;
-        self.by_host = by_host;
-        self.resources = Arc::new(resources);
-        self.assign(world);
+        if *self.resources != resources {
+            self.resources = Arc::new(resources);
+        }
     }
 
-    /// Follows a change of endpoints.
-    pub fn assign(&mut self, world: &World) {
-        let before = std::mem::replace(&mut self.endpoints, world.endpoints().clone());
-        let mut changed = Vec::new();
-        for item in before.diff(&self.endpoints) {
-            let (DiffItem::Add(host, _)
-            | DiffItem::Remove(host, _)
-            | DiffItem::Update { new: (host, _), .. }) = item;
-            for cluster in self.by_host.get(host).into_iter().flatten() {
-                changed.push(assigned(cluster, &self.views[cluster], world));
-            }
+    /// Follows a change of endpoints and secrets.
+    pub fn assign(&mut self, assignments: &mut Assignments, world: &World) {
+        let table = assignments.table(&self.resources.endpoints, world);
+        if *self.resources.table(type_url::ENDPOINT) != table {
+            let mut resources = Resources::clone(&self.resources);
+            *resources.table_mut(type_url::ENDPOINT) = table;
+            self.resources = Arc::new(resources);
         }
-        let table = self.resources.table(type_url::ENDPOINT);
-        changed.retain(|resource| table.get(&resource.name) != Some(resource));
-        if changed.is_empty() {
+        if self.secrets.is_empty() {
             return;
         }
-        let mut resources = Resources::clone(&self.resources);
-        for resource in changed {
-            resources.table_mut(type_url::ENDPOINT).insert(resource);
+        let mut table = self.resources.table(type_url::SECRET).clone();
+        secrets::update(&mut table, &self.secrets, world);
+        if *self.resources.table(type_url::SECRET) != table {
+            let mut resources = Resources::clone(&self.resources);
+            *resources.table_mut(type_url::SECRET) = table;
+            self.resources = Arc::new(resources);
         }
-        self.resources = Arc::new(resources);
     }
-}
-
-fn assigned(cluster: &str, view: &EndpointView, world: &World) -> Arc<Resource> {
-    let none = HostEndpoints::default();
-    let endpoints = world
-        .endpoints()
-        .get(&view.host)
-        .map_or(&none, |known| known);
-    let bytes = encode_endpoint(&envoy::assign(view, endpoints));
-    Arc::new(Resource::new(cluster, bytes))
 }
 
 fn spelled_out(scope: &Scope) -> BTreeSet<IpAddr> {

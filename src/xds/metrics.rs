@@ -1,11 +1,17 @@
 //! The push engine's metrics, under upstream's names.
 
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use proto::codec::type_url;
+
+/// Versions of proxies that metrics tell apart.
+const MOST_VERSIONS: usize = 50;
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct OfVersion {
@@ -21,9 +27,11 @@ struct OfType {
 #[derive(Clone, Debug, Default)]
 pub struct Metrics {
     connected: Family<OfVersion, Gauge>,
+    versions: Arc<Mutex<BTreeSet<String>>>,
     pushes: Family<OfType, Counter>,
     rejects: Family<OfType, Counter>,
     stale: Family<OfType, Counter>,
+    impostors: Counter,
 }
 
 /// Counts one proxy as connected until it is dropped.
@@ -60,14 +68,31 @@ impl Metrics {
             "Total number of XDS requests with an expired nonce",
             metrics.stale.clone(),
         );
+        registry.register(
+            "pilot_xds_identity_mismatches",
+            "Streams refused because the node is of another namespace or service account than its caller",
+            metrics.impostors.clone(),
+        );
         metrics
     }
 
     pub(crate) fn connected(&self, version: Option<&str>) -> Connected {
-        let version = version.unwrap_or("unknown").to_owned();
+        let version = self.version(version.unwrap_or("unknown")).to_owned();
         let gauge = self.connected.get_or_create_owned(&OfVersion { version });
         gauge.inc();
         Connected(gauge)
+    }
+
+    /// A version as a label: a client chooses it freely, so only so many are told apart.
+    fn version<'a>(&self, version: &'a str) -> &'a str {
+        let mut known = self.versions.lock().unwrap_or_else(PoisonError::into_inner);
+        let plain = |c: char| c.is_ascii_alphanumeric() || ".-+_".contains(c);
+        let short = version.len() <= 64 && version.chars().all(plain);
+        if !known.contains(version) && (!short || known.len() >= MOST_VERSIONS) {
+            return "other";
+        }
+        known.insert(version.to_owned());
+        version
     }
 
     pub(crate) fn pushed(&self, type_url: &str) {
@@ -76,6 +101,10 @@ impl Metrics {
 
     pub(crate) fn rejected(&self, type_url: &str) {
         self.rejects.get_or_create(&of_type(type_url)).inc();
+    }
+
+    pub(crate) fn impostor(&self) {
+        self.impostors.inc();
     }
 
     pub(crate) fn stale(&self, type_url: &str) {
@@ -115,6 +144,22 @@ mod tests {
         assert!(render(&registry).contains(&sample(1)));
         drop(connected);
         assert!(render(&registry).contains(&sample(0)));
+    }
+
+    #[test]
+    fn proxies_cannot_make_series_without_end() {
+        let mut registry = registry("pilot");
+        let metrics = Metrics::register(&mut registry);
+        let _kept = metrics.connected(Some("1.30.0"));
+        for number in 0..1000 {
+            drop(metrics.connected(Some(&format!("1.{number}.0"))));
+        }
+        drop(metrics.connected(Some("\"} 1\n")));
+        let text = render(&registry);
+        let series = text.lines().filter(|line| line.starts_with("pilot_xds{"));
+        assert!(series.count() <= super::MOST_VERSIONS + 1);
+        assert!(text.contains("pilot_xds{version=\"1.30.0\"} 1\n"), "{text}");
+        assert!(text.contains("pilot_xds{version=\"other\"} 0\n"), "{text}");
     }
 
     #[test]

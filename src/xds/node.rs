@@ -4,6 +4,11 @@ use base::SpiffeId;
 use proto::envoy::config::core::v3::Node as Wire;
 use proto::google::protobuf::value::Kind;
 
+/// Longest id that is read, in bytes: names of pods, namespaces and domains together are shorter.
+const MAX_ID: usize = 1024;
+/// Longest name of a namespace, service account or version, in bytes (Kubernetes: 253).
+const MAX_NAME: usize = 253;
+
 /// The parts of a proxy's node that decide what it may have.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Node {
@@ -42,6 +47,12 @@ impl Node {
     /// [`InvalidNode`].
     pub fn parse(node: Option<&Wire>) -> Result<Self, InvalidNode> {
         let node = node.ok_or_else(|| InvalidNode(String::new()))?;
+        // It is kept with the stream and comes into logs.
+        if node.id.len() > MAX_ID {
+            let start = node.id.char_indices().take_while(|(at, _)| *at < 64);
+            let start: String = start.map(|(_, character)| character).collect();
+            return Err(InvalidNode(format!("{start}… of {} bytes", node.id.len())));
+        }
         let invalid = || InvalidNode(node.id.clone());
         let [kind, _address, pod, _domain] = node.id.split('~').collect::<Vec<_>>()[..] else {
             return Err(invalid());
@@ -54,15 +65,22 @@ impl Node {
             .rsplit_once('.')
             .map(|(_, namespace)| namespace.to_owned());
         let namespace = text("NAMESPACE").or(in_id).ok_or_else(invalid)?;
-        if kind.is_empty() {
+        let service_account = text("SERVICE_ACCOUNT");
+        let names = [Some(&namespace), service_account.as_ref()];
+        if kind.is_empty()
+            || names
+                .into_iter()
+                .flatten()
+                .any(|name| name.len() > MAX_NAME)
+        {
             return Err(invalid());
         }
         Ok(Node {
             id: node.id.clone(),
             kind: kind.to_owned(),
             namespace,
-            service_account: text("SERVICE_ACCOUNT"),
-            version: text("ISTIO_VERSION"),
+            service_account,
+            version: text("ISTIO_VERSION").filter(|version| version.len() <= MAX_NAME),
         })
     }
 

@@ -1,10 +1,12 @@
 //! From the node of a first request to the facts that decide what a proxy is to have.
 
 use api::snapshot::{Key, Locality, World};
-use mesh::{Flavour, InvalidProxy, Proxy};
-use proto::envoy::config::core::v3::Node as Wire;
+use mesh::{Flavour, InvalidProxy, Proxy, VirtualHosts};
+use proto::envoy::config::core::v3::{Node as Wire, node::UserAgentVersionType};
 use proto::google::protobuf::{Struct, value::Kind};
 use serde_json::Value;
+
+use crate::body::Variant;
 
 /// Types of filters that only Istio's builds of Envoy have.
 const OF_ISTIO: [&str; 2] = [
@@ -16,7 +18,7 @@ const OF_ISTIO: [&str; 2] = [
 ///
 /// # Errors
 /// [`InvalidProxy`] when its id has another form, or when it is of a type that is not served.
-pub(crate) fn of_node(node: &Wire) -> Result<Proxy, InvalidProxy> {
+pub(crate) fn of_node(node: &Wire, variant: Variant) -> Result<Proxy, InvalidProxy> {
     let metadata = node.metadata.as_ref().map(json_of).unwrap_or_default();
     let locality = node.locality.clone().unwrap_or_default();
     let locality = Locality {
@@ -24,7 +26,68 @@ pub(crate) fn of_node(node: &Wire) -> Result<Proxy, InvalidProxy> {
         zone: locality.zone,
         sub_zone: locality.sub_zone,
     };
-    Proxy::of_node(&node.id, &metadata, locality, flavour(node))
+    let proxy = Proxy::of_node(&node.id, &metadata, locality, flavour(node))?;
+    let apart = variant == Variant::Delta && takes_hosts_apart(node, &metadata);
+    Ok(Proxy {
+        virtual_hosts: if apart {
+            VirtualHosts::Apart
+        } else {
+            VirtualHosts::Inline
+        },
+        ..proxy
+    })
+}
+
+/// The first Envoy that was seen to take virtual hosts apart from their route configuration without asking for
+/// each, and the first Istio that is built on it.
+const HOSTS_APART: (u32, u32) = (1, 40);
+const HOSTS_APART_ISTIO: (u32, u32) = (1, 32);
+
+/// Whether a proxy is an Envoy that takes virtual hosts as resources of their own: by its own version, or, where
+/// it does not say that, by Istio's.
+fn takes_hosts_apart(node: &Wire, metadata: &Value) -> bool {
+    if node.user_agent_name != "envoy" {
+        return false;
+    }
+    let version = match &node.user_agent_version_type {
+        Some(UserAgentVersionType::UserAgentBuildVersion(build)) => {
+            let version = build.version.as_ref();
+            version.map(|version| (version.major_number, version.minor_number))
+        }
+        Some(UserAgentVersionType::UserAgentVersion(text)) => major_and_minor(text),
+        None => {
+            let istio = metadata["ISTIO_VERSION"].as_str().and_then(major_and_minor);
+            return istio.is_some_and(|istio| istio >= HOSTS_APART_ISTIO);
+        }
+    };
+    version.is_some_and(|version| version >= HOSTS_APART)
+}
+
+fn major_and_minor(text: &str) -> Option<(u32, u32)> {
+    let mut parts = text.split('.').map(|part| part.parse().ok());
+    Some((parts.next()??, parts.next()??))
+}
+
+/// A node's metadata and locality as JSON, for those who look into this process.
+pub(crate) fn described(node: Option<&Wire>) -> (Value, Value) {
+    let metadata = node.and_then(|node| node.metadata.as_ref());
+    let locality = node.and_then(|node| node.locality.as_ref());
+    let parts = locality.into_iter().flat_map(|locality| {
+        [
+            ("region", &locality.region),
+            ("zone", &locality.zone),
+            ("sub_zone", &locality.sub_zone),
+        ]
+    });
+    let parts: serde_json::Map<String, Value> = parts
+        .filter(|(_, part)| !part.is_empty())
+        .map(|(key, part)| (key.to_owned(), part.as_str().into()))
+        .collect();
+    let locality = match parts.is_empty() {
+        true => Value::Null,
+        false => Value::Object(parts),
+    };
+    (metadata.map(json_of).unwrap_or_default(), locality)
 }
 
 /// Which filters a proxy has follows from the list of its extensions; a proxy that sends none is served

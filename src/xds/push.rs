@@ -12,11 +12,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::snapshot::World;
-use mesh::{Families, Mesh, Proxy};
+use envoy::Memo;
+use mesh::{Families, Mesh, Proxy, Scopes};
 use serve::Shutdown;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
 use tracing::error;
 
+use crate::assignment::Assignments;
+use crate::body::Bodies;
 use crate::derivation::Derivation;
 use crate::{Resources, proxy};
 
@@ -24,11 +28,15 @@ use crate::{Resources, proxy};
 const WAITING: usize = 256;
 /// Between two looks for proxies that have gone, whose derivations nobody needs.
 const TIDY: Duration = Duration::from_secs(5);
+/// The longest rest after a change was followed.
+const REST: Duration = Duration::from_secs(1);
 
 /// Where a stream asks for what its proxy is to have. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Push {
     asks: mpsc::Sender<Ask>,
+    /// What is on its way to proxies, shared by the streams of all ports.
+    pub(crate) bodies: Bodies,
 }
 
 #[derive(Debug)]
@@ -58,7 +66,10 @@ impl Push {
                 let _ = ask.reply.send(resources.clone());
             }
         });
-        Push { asks }
+        Push {
+            asks,
+            bodies: Bodies::default(),
+        }
     }
 }
 
@@ -74,8 +85,13 @@ pub fn push(
         worlds,
         followed: None,
         groups: Vec::new(),
+        making: Making::default(),
     };
-    (Push { asks }, owner.run(asked, shutdown))
+    let push = Push {
+        asks,
+        bodies: Bodies::default(),
+    };
+    (push, owner.run(asked, shutdown))
 }
 
 struct Owner {
@@ -84,6 +100,15 @@ struct Owner {
     /// The mesh that every group was brought to.
     followed: Option<Arc<Mesh>>,
     groups: Vec<Group>,
+    making: Making,
+}
+
+/// What derivations are made with: results of earlier ones, shared by all of them.
+#[derive(Default)]
+struct Making {
+    scopes: Scopes,
+    memo: Memo,
+    assignments: Assignments,
 }
 
 /// Proxies that differ in their names and addresses only.
@@ -114,17 +139,40 @@ impl Owner {
             () = ready => {}
         }
         let mut tidy = tokio::time::interval(TIDY);
+        // A change is followed at once when it comes alone. In a storm as much time passes between two states
+        // as the last one took, so that deriving never takes more than half of what there is.
+        let mut rested = Instant::now();
         loop {
+            let changed = async {
+                tokio::select! {
+                    Ok(()) = self.worlds.changed() => {}
+                    Ok(()) = self.meshes.changed() => {}
+                    else => std::future::pending().await,
+                }
+                tokio::time::sleep_until(rested).await;
+            };
             tokio::select! {
                 () = &mut shutdown => return,
-                _ = tidy.tick() => self.groups.retain_mut(Group::has_members),
+                _ = tidy.tick() => self.tidy(),
                 ask = asked.recv() => match ask {
                     Some(ask) => self.join(ask),
                     None => return,
                 },
-                Ok(()) = self.worlds.changed() => self.everyone().await,
-                Ok(()) = self.meshes.changed() => self.everyone().await,
+                () = changed => {
+                    let began = Instant::now();
+                    self.everyone().await;
+                    rested = Instant::now() + began.elapsed().min(REST);
+                }
             }
+        }
+    }
+
+    /// Forgets what was made for proxies that have gone.
+    fn tidy(&mut self) {
+        let before = self.groups.len();
+        self.groups.retain_mut(Group::has_members);
+        if self.groups.len() < before {
+            self.making.memo.sweep();
         }
     }
 
@@ -154,7 +202,7 @@ impl Owner {
         };
         let (sender, receiver) = watch::channel(Arc::default());
         let member = Member { proxy, sender };
-        group.serve(&member, &mesh, &world);
+        group.serve(&member, &mesh, &world, &mut self.making);
         group.members.push(member);
         // A stream that ended meanwhile needs no answer.
         let _ = reply.send(receiver);
@@ -173,10 +221,12 @@ impl Owner {
         };
         self.groups.retain_mut(Group::has_members);
         for group in &mut self.groups {
-            group.follow(step, &mesh, &world);
+            group.follow(step, &mesh, &world, &mut self.making);
             // Streams send while the next group is derived.
             tokio::task::yield_now().await;
         }
+        self.making.memo.sweep();
+        self.making.assignments.sweep();
     }
 }
 
@@ -196,16 +246,18 @@ impl Group {
     }
 
     /// Gives a member what it is to have at this moment.
-    fn serve(&mut self, member: &Member, mesh: &Mesh, world: &World) {
-        let own = self.derive(&member.proxy, mesh, world, &mut BTreeMap::new());
+    fn serve(&mut self, member: &Member, mesh: &Mesh, world: &World, making: &mut Making) {
+        let own = self.derive(&member.proxy, mesh, world, making, &mut BTreeMap::new());
         self.hand_out(member, own);
     }
 
-    fn follow(&mut self, step: Step, mesh: &Mesh, world: &World) {
+    fn follow(&mut self, step: Step, mesh: &Mesh, world: &World, making: &mut Making) {
         match step {
             Step::Endpoints => {
                 for derivation in self.derivations.values_mut() {
-                    guarded(&self.like, || derivation.assign(world));
+                    guarded(&self.like, || {
+                        derivation.assign(&mut making.assignments, world);
+                    });
                 }
             }
             Step::Mesh => {
@@ -213,7 +265,7 @@ impl Group {
                 let mut before = std::mem::take(&mut self.derivations);
                 let members = std::mem::take(&mut self.members);
                 for member in &members {
-                    self.derive(&member.proxy, mesh, world, &mut before);
+                    self.derive(&member.proxy, mesh, world, making, &mut before);
                 }
                 self.members = members;
             }
@@ -235,19 +287,23 @@ impl Group {
         proxy: &Proxy,
         mesh: &Mesh,
         world: &World,
+        making: &mut Making,
         before: &mut BTreeMap<Vec<IpAddr>, Derivation>,
     ) -> Option<Vec<IpAddr>> {
         if let Some(known) = self.derivation_of(proxy) {
             return Some(known);
         }
         let mut scope = None;
-        guarded(proxy, || scope = Some(mesh.scope(proxy)));
+        guarded(proxy, || scope = Some(making.scopes.scope(mesh, proxy)));
         let own = scope.as_ref().map(|scope| scope.own_addresses.clone());
         // Without a scope, what was in force before stays.
         let own = own.or_else(|| before.keys().next().cloned())?;
         let mut derivation = before.remove(&own).unwrap_or_default();
         if let Some(scope) = scope {
-            guarded(proxy, || derivation.update(scope, world));
+            let Making {
+                memo, assignments, ..
+            } = making;
+            guarded(proxy, || derivation.update(scope, memo, assignments, world));
         }
         self.derivations.insert(own.clone(), derivation);
         Some(own)

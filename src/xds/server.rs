@@ -5,15 +5,13 @@
 //! step's responses, and no task or slot that others need.
 
 use std::collections::{BTreeSet, VecDeque};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::StreamExt;
-use proto::ads::{Caller, Discovery, Messages};
+use proto::ads::{Caller, Discovery, Encoded, Messages};
 use proto::codec::type_url;
 use proto::envoy::config::core::v3::Node as WireNode;
-use proto::envoy::service::discovery::v3::{
-    DeltaDiscoveryRequest, DeltaDiscoveryResponse, DiscoveryRequest, DiscoveryResponse,
-};
+use proto::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DiscoveryRequest};
 use serve::Shutdown;
 use serve::authenticate::{Authenticate, Credentials, Identity};
 use serve::http::Peer;
@@ -21,9 +19,11 @@ use tokio::sync::watch;
 use tonic::Status;
 use tracing::{debug, info, warn};
 
+use crate::body::Variant;
+use crate::debug::{self, Asked, Debug, Entry, Opening, Watched};
 use crate::metrics::Connected;
-use crate::session::{Event, Output, Rejection, delta, sotw};
-use crate::{Metrics, Node, Push, Resources, proxy};
+use crate::session::{Event, Output, Rejection, Reply, delta, sotw};
+use crate::{Metrics, Node, Push, Resources, proxy, secrets};
 
 /// Objects that are named in the log of a refusal, at most.
 const SUSPECTS: usize = 20;
@@ -31,8 +31,11 @@ const SUSPECTS: usize = 20;
 /// Who may open a stream.
 #[derive(Clone)]
 pub enum Access {
-    /// Callers that prove who they are.
+    /// Callers that prove who they are, and whose node claims nothing else.
     Authenticated(Arc<dyn Authenticate>),
+    /// Callers that prove who they are; what their nodes claim is believed, and so they get no secrets
+    /// (upstream: PILOT_ENABLE_XDS_IDENTITY_CHECK=false).
+    Unchecked(Arc<dyn Authenticate>),
     /// Anyone, without secrets: the plaintext port.
     Anonymous,
 }
@@ -48,6 +51,8 @@ pub struct Server {
     pub push: Push,
     /// Counted here.
     pub metrics: Metrics,
+    /// What streams tell about themselves, and who answers questions about it.
+    pub debug: Debug,
     /// Ends all streams.
     pub shutdown: Shutdown,
 }
@@ -58,7 +63,7 @@ impl Discovery for Server {
         &self,
         caller: Caller,
         requests: Messages<DiscoveryRequest>,
-    ) -> Result<Messages<DiscoveryResponse>, Status> {
+    ) -> Result<Messages<Encoded>, Status> {
         let identity = self.identify(&caller).await?;
         Ok(self.drive(caller, identity, requests, sotw::Session::new))
     }
@@ -67,7 +72,7 @@ impl Discovery for Server {
         &self,
         caller: Caller,
         requests: Messages<DeltaDiscoveryRequest>,
-    ) -> Result<Messages<DeltaDiscoveryResponse>, Status> {
+    ) -> Result<Messages<Encoded>, Status> {
         let identity = self.identify(&caller).await?;
         Ok(self.drive(caller, identity, requests, delta::Session::new))
     }
@@ -75,38 +80,63 @@ impl Discovery for Server {
 
 /// The two variants of the protocol, as the driver sees them.
 trait Session: Send + 'static {
+    const VARIANT: Variant;
     type Request: Send + 'static;
-    type Response: Send + 'static;
-    fn on(&mut self, event: Event<Self::Request>) -> Vec<Output<Self::Response>>;
+    fn on(&mut self, event: Event<Self::Request>) -> Vec<Output>;
+    fn watched(&self) -> Vec<(String, Vec<String>)>;
     fn node(request: &Self::Request) -> Option<&WireNode>;
-    fn type_url(response: &Self::Response) -> &str;
+    fn asked(request: &Self::Request) -> Asked<'_>;
+}
+
+impl<S: Session> Watched for Mutex<S> {
+    fn watched(&self) -> Vec<(String, Vec<String>)> {
+        self.lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .watched()
+    }
 }
 
 impl Session for delta::Session {
+    const VARIANT: Variant = Variant::Delta;
     type Request = DeltaDiscoveryRequest;
-    type Response = DeltaDiscoveryResponse;
-    fn on(&mut self, event: Event<Self::Request>) -> Vec<Output<Self::Response>> {
+    fn on(&mut self, event: Event<Self::Request>) -> Vec<Output> {
         delta::Session::on(self, event)
+    }
+    fn watched(&self) -> Vec<(String, Vec<String>)> {
+        delta::Session::watched(self)
     }
     fn node(request: &Self::Request) -> Option<&WireNode> {
         request.node.as_ref()
     }
-    fn type_url(response: &Self::Response) -> &str {
-        &response.type_url
+    fn asked(request: &Self::Request) -> Asked<'_> {
+        Asked {
+            type_url: &request.type_url,
+            nonce: &request.response_nonce,
+            error: request.error_detail.as_ref().map(|error| &*error.message),
+            names: &request.resource_names_subscribe,
+        }
     }
 }
 
 impl Session for sotw::Session {
+    const VARIANT: Variant = Variant::StateOfTheWorld;
     type Request = DiscoveryRequest;
-    type Response = DiscoveryResponse;
-    fn on(&mut self, event: Event<Self::Request>) -> Vec<Output<Self::Response>> {
+    fn on(&mut self, event: Event<Self::Request>) -> Vec<Output> {
         sotw::Session::on(self, event)
+    }
+    fn watched(&self) -> Vec<(String, Vec<String>)> {
+        sotw::Session::watched(self)
     }
     fn node(request: &Self::Request) -> Option<&WireNode> {
         request.node.as_ref()
     }
-    fn type_url(response: &Self::Response) -> &str {
-        &response.type_url
+    fn asked(request: &Self::Request) -> Asked<'_> {
+        Asked {
+            type_url: &request.type_url,
+            nonce: &request.response_nonce,
+            error: request.error_detail.as_ref().map(|error| &*error.message),
+            names: &request.resource_names,
+        }
     }
 }
 
@@ -115,33 +145,35 @@ struct Stream<S: Session> {
     server: Server,
     peer: String,
     identity: Option<Identity>,
-    new_session: fn(String, Arc<Resources>) -> S,
+    new_session: fn(Arc<Resources>) -> S,
     requests: Messages<S::Request>,
-    outbox: VecDeque<S::Response>,
+    outbox: VecDeque<Arc<Reply>>,
+    /// Who is there, as its first request said.
+    node: Option<WireNode>,
     open: Option<Open<S>>,
 }
 
 /// What exists once the first request said who is there.
 struct Open<S> {
-    session: S,
+    session: Arc<Mutex<S>>,
     /// What the proxy is to have; values that are not taken in are replaced by later ones.
     resources: watch::Receiver<Arc<Resources>>,
     node: Node,
+    entry: Entry,
     /// Dropped with the stream.
     _connected: Connected,
 }
 
 impl Server {
     async fn identify(&self, caller: &Caller) -> Result<Option<Identity>, Status> {
-        let Access::Authenticated(authenticate) = &self.access else {
-            return Ok(None);
+        let (authenticate, checked) = match &self.access {
+            Access::Authenticated(authenticate) => (authenticate, true),
+            Access::Unchecked(authenticate) => (authenticate, false),
+            Access::Anonymous => return Ok(None),
         };
-        let authorization = caller.metadata.get("authorization");
-        let credentials = Credentials {
-            authorization: authorization.and_then(|value| value.to_str().ok()),
-        };
+        let credentials = Credentials::of(&caller.metadata, &caller.extensions);
         match authenticate.authenticate(credentials).await {
-            Ok(identity) => Ok(Some(identity)),
+            Ok(identity) => Ok(checked.then_some(identity)),
             Err(refusal) => {
                 warn!(peer = peer_of(caller), reason = %refusal, "xDS stream refused");
                 Err(refusal.status())
@@ -154,8 +186,8 @@ impl Server {
         caller: Caller,
         identity: Option<Identity>,
         requests: Messages<S::Request>,
-        new_session: fn(String, Arc<Resources>) -> S,
-    ) -> Messages<S::Response> {
+        new_session: fn(Arc<Resources>) -> S,
+    ) -> Messages<Encoded> {
         let stream = Stream {
             server: self.clone(),
             peer: peer_of(&caller),
@@ -163,6 +195,7 @@ impl Server {
             new_session,
             requests,
             outbox: VecDeque::new(),
+            node: None,
             open: None,
         };
         Box::pin(futures::stream::unfold(Some(stream), |stream| async {
@@ -176,22 +209,46 @@ impl Server {
     }
 
     /// What a caller may be sent.
-    fn visible(&self, resources: &Arc<Resources>, identity: Option<&Identity>) -> Arc<Resources> {
-        if identity.is_some() || !resources.has(type_url::SECRET) {
-            resources.clone()
-        } else {
-            Arc::new(resources.without(type_url::SECRET))
+    async fn visible(
+        &self,
+        resources: &Arc<Resources>,
+        identity: Option<&Identity>,
+    ) -> Arc<Resources> {
+        if !resources.has(type_url::SECRET) {
+            return resources.clone();
         }
+        let mut left = resources.without(type_url::SECRET);
+        if let (Some(identity), Access::Authenticated(authenticate)) = (identity, &self.access) {
+            if authenticate.may_read_secrets(identity).await {
+                return resources.clone();
+            }
+            // Who signs the certificates of others is no secret.
+            let public = secrets::public(resources.table(type_url::SECRET));
+            *left.table_mut(type_url::SECRET) = public;
+        }
+        Arc::new(left)
     }
 }
 
 impl<S: Session> Stream<S> {
     /// The next response, `None` when the proxy is done.
-    async fn next(&mut self) -> Result<Option<S::Response>, Status> {
+    async fn next(&mut self) -> Result<Option<Encoded>, Status> {
         loop {
             if let Some(response) = self.outbox.pop_front() {
-                self.server.metrics.pushed(S::type_url(&response));
-                return Ok(Some(response));
+                let Reply {
+                    type_url, nonce, ..
+                } = &*response;
+                self.server.metrics.pushed(type_url);
+                if let Some(open) = self.open.as_ref().filter(|_| !debug::is_debug(type_url)) {
+                    open.entry.sent(type_url, nonce);
+                }
+                let server = &self.server;
+                let control_plane = &server.control_plane;
+                let encoded = server
+                    .push
+                    .bodies
+                    .encoded(S::VARIANT, control_plane, &response);
+                return Ok(Some(encoded));
             }
             let shutdown = self.server.shutdown.clone();
             let event = tokio::select! {
@@ -207,7 +264,7 @@ impl<S: Session> Stream<S> {
                     None => return Ok(None),
                 },
                 Some(resources) = changed(self.open.as_mut()) => {
-                    Event::Resources(self.server.visible(&resources, self.identity.as_ref()))
+                    Event::Resources(self.server.visible(&resources, self.identity.as_ref()).await)
                 }
             };
             self.take_in(event).await?;
@@ -215,17 +272,27 @@ impl<S: Session> Stream<S> {
     }
 
     async fn take_in(&mut self, event: Event<S::Request>) -> Result<(), Status> {
+        if let Event::Request(request) = &event {
+            if self.node.is_none() && self.open.is_none() {
+                self.node = S::node(request).cloned();
+            }
+            if debug::is_debug(S::asked(request).type_url) {
+                return self.tell(request);
+            }
+        }
         if self.open.is_none() {
-            let node = match &event {
-                Event::Request(request) => S::node(request).cloned(),
-                Event::Resources(_) => None,
-            };
-            let opened = self.admit(node.as_ref()).await?;
-            self.open = Some(opened);
+            // Kept only until it is known: nodes are large.
+            let node = self.node.take();
+            self.open = Some(self.admit(node.as_ref()).await?);
         }
         let open = self.open.as_mut().expect("opened above");
+        if let Event::Request(request) = &event {
+            let asked = S::asked(request);
+            open.entry.heard(asked.type_url, asked.nonce, asked.error);
+        }
         let metrics = &self.server.metrics;
-        for output in open.session.on(event) {
+        let mut session = open.session.lock().unwrap_or_else(PoisonError::into_inner);
+        for output in session.on(event) {
             match output {
                 Output::Send(response) => self.outbox.push_back(response),
                 Output::Rejected(rejection) => {
@@ -242,12 +309,31 @@ impl<S: Session> Stream<S> {
         Ok(())
     }
 
-    async fn admit(&mut self, wire: Option<&WireNode>) -> Result<Open<S>, Status> {
+    /// Answers a question about this process. Those who ask need not be proxies: nothing is derived for them.
+    fn tell(&mut self, request: &S::Request) -> Result<(), Status> {
+        let asked = S::asked(request);
+        if !asked.nonce.is_empty() {
+            // It got an answer; nothing follows.
+            return Ok(());
+        }
+        if self.open.is_none() {
+            self.proven(self.node.as_ref())?;
+        }
+        let caller = self.identity.as_ref().map(|identity| &identity.spiffe);
+        let resources = debug::answer_over_xds(&self.server.debug, &asked, caller)?;
+        let reply = Reply::once(asked.type_url, resources);
+        self.outbox.push_back(Arc::new(reply));
+        Ok(())
+    }
+
+    /// The node of a caller that may call itself so.
+    fn proven(&self, wire: Option<&WireNode>) -> Result<Node, Status> {
         let node =
             Node::parse(wire).map_err(|error| Status::invalid_argument(error.to_string()))?;
         if let Some(identity) = &self.identity
             && !node.is_proven_by(&identity.spiffe)
         {
+            self.server.metrics.impostor();
             warn!(peer = self.peer, node = node.id, identity = %identity.spiffe,
                 namespace = node.namespace, service_account = ?node.service_account,
                 "xDS stream refused: the proxy claims a namespace or service account that is not its own");
@@ -255,7 +341,12 @@ impl<S: Session> Stream<S> {
                 "the node is not that of the caller",
             ));
         }
-        let proxy = proxy::of_node(wire.unwrap_or(&WireNode::default()))
+        Ok(node)
+    }
+
+    async fn admit(&mut self, wire: Option<&WireNode>) -> Result<Open<S>, Status> {
+        let node = self.proven(wire)?;
+        let proxy = proxy::of_node(wire.unwrap_or(&WireNode::default()), S::VARIANT)
             .map_err(|error| Status::invalid_argument(error.to_string()))?;
         let shutdown = self.server.shutdown.clone();
         let subscribed = tokio::select! {
@@ -272,10 +363,23 @@ impl<S: Session> Stream<S> {
             "proxy connected"
         );
         let first = resources.borrow_and_update().clone();
-        let first = self.server.visible(&first, self.identity.as_ref());
+        let first = self.server.visible(&first, self.identity.as_ref()).await;
+        let session = (self.new_session)(first);
+        let session = Arc::new(Mutex::new(session));
+        let (metadata, locality) = proxy::described(wire);
+        let entry = self.server.debug.connections.open(Opening {
+            peer: &self.peer,
+            node: &node,
+            metadata: &metadata,
+            locality,
+            resources: resources.clone(),
+            session: session.clone(),
+            proven: self.identity.is_some(),
+        });
         Ok(Open {
-            session: (self.new_session)(self.server.control_plane.clone(), first),
+            session,
             resources,
+            entry,
             _connected: self.server.metrics.connected(node.version.as_deref()),
             node,
         })

@@ -6,15 +6,16 @@
 //! unacknowledged, so that a slow proxy gets the newest state rather than every state.
 
 pub mod delta;
+mod names;
 pub mod sotw;
 
 use std::sync::Arc;
 
 use proto::codec::type_url;
-use proto::envoy::config::core::v3::ControlPlane;
+use proto::google::protobuf::Any;
 use proto::google::rpc::Status;
 
-use crate::Resources;
+use crate::{Resource, Resources};
 
 /// What happens to a stream.
 #[derive(Clone, Debug)]
@@ -27,9 +28,9 @@ pub enum Event<Request> {
 
 /// What a stream does.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Output<Response> {
+pub enum Output {
     /// Send this.
-    Send(Response),
+    Send(Arc<Reply>),
     /// The proxy refused what it was sent and stays with what it had.
     Rejected(Rejection),
     /// A request about a response that is no longer the last one; ignored.
@@ -37,6 +38,38 @@ pub enum Output<Response> {
         /// Type of the request.
         type_url: String,
     },
+}
+
+/// A response, before it is encoded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reply {
+    /// Type of the resources.
+    pub type_url: String,
+    /// By which the proxy acknowledges it.
+    pub nonce: String,
+    /// One version for everything of the type.
+    pub version: Arc<str>,
+    /// What is new, or, for the state of the world, all there is.
+    pub resources: Vec<Arc<Resource>>,
+    /// Names of what is gone; empty for the state of the world.
+    pub removed: Vec<Arc<str>>,
+}
+
+impl Reply {
+    /// A response outside of every session: resources of a type that nobody watches.
+    pub(crate) fn once(type_url: &str, resources: Vec<(String, Any)>) -> Self {
+        let resources = resources.into_iter().map(|(name, resource)| {
+            let made = Resource::new(&resource.type_url, name, &resource.value, Vec::new());
+            Arc::new(made)
+        });
+        Reply {
+            type_url: type_url.to_owned(),
+            nonce: ONCE.to_owned(),
+            version: "".into(),
+            resources: resources.collect(),
+            removed: Vec::new(),
+        }
+    }
 }
 
 /// A NACK.
@@ -54,11 +87,12 @@ pub struct Rejection {
 
 /// Make before break: clusters and their endpoints exist before listeners and routes name them.
 /// Types that are not listed follow, in alphabetical order.
-const PUSH_ORDER: [&str; 5] = [
+const PUSH_ORDER: [&str; 6] = [
     type_url::CLUSTER,
     type_url::ENDPOINT,
     type_url::LISTENER,
     type_url::ROUTE,
+    type_url::VIRTUAL_HOST,
     type_url::SECRET,
 ];
 
@@ -69,7 +103,7 @@ const NAMED_ONLY: [&str; 5] = [
     type_url::ROUTE,
     type_url::SECRET,
     type_url::EXTENSION,
-    "type.googleapis.com/envoy.config.route.v3.VirtualHost",
+    type_url::VIRTUAL_HOST,
 ];
 
 fn asks_for_all_without_names(type_url: &str) -> bool {
@@ -86,6 +120,9 @@ fn push_order<'a>(types: impl Iterator<Item = &'a String>) -> Vec<String> {
     types
 }
 
+/// Nonce of responses that belong to no session; the numbers of [`Nonces`] are others.
+const ONCE: &str = "once";
+
 /// Nonces of one stream; unlike those of any earlier stream only by chance, which the protocol allows for.
 #[derive(Debug, Default)]
 struct Nonces(u64);
@@ -95,12 +132,6 @@ impl Nonces {
         self.0 += 1;
         self.0.to_string()
     }
-}
-
-fn control_plane(identifier: &str) -> Option<ControlPlane> {
-    (!identifier.is_empty()).then(|| ControlPlane {
-        identifier: identifier.to_owned(),
-    })
 }
 
 fn message(status: &Status) -> String {

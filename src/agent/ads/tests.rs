@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use http_body_util::BodyExt;
 use hyper::client::conn::http2::SendRequest;
-use tokio::net::TcpListener;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::net::{TcpListener, UnixStream};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
     Arc, Body, Bytes, Context, ControlPlane, Frame, HeaderMap, Incoming, JoinSet, METHODS, Metrics,
-    Pin, Poll, Request, Response, TokioExecutor, TokioIo, UnixStream, listen, serve, service_fn,
+    Pin, Poll, Request, Response, listener, serve,
 };
 use bootstrap::AuthPolicy;
 
@@ -92,9 +94,10 @@ async fn world(name: &str, security: AuthPolicy, listening: bool) -> World {
         security,
         root_cert: PathBuf::from("/nonexistent/root-cert.pem"),
         token: PathBuf::from("/nonexistent/istio-token"),
+        own: None,
         headers: HeaderMap::new(),
     });
-    let listener = listen(&socket).expect("a socket");
+    let listener = listener::at(&socket).expect("a socket");
     let counted = metrics.clone();
     tasks.spawn(async move {
         serve(listener, upstream, counted).await;

@@ -1,5 +1,6 @@
 //! Who gets which answer at the status port, without an Envoy.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +11,8 @@ use http_body_util::BodyExt;
 
 use super::{Status, answer};
 use crate::admin::Local;
+use crate::app_metrics::AppMetrics;
+use crate::app_probe::AppProbes;
 use crate::drain::{Drain, Keep};
 use crate::metrics::Metrics;
 use crate::readiness::Readiness;
@@ -27,6 +30,8 @@ fn status() -> Status {
         ),
         metrics: Arc::new(Metrics::default()),
         admin,
+        probes: AppProbes::new(&BTreeMap::new(), None, 15020).expect("no probes"),
+        application: AppMetrics::default(),
     }
 }
 

@@ -66,6 +66,8 @@ pub fn workload(
                 security: AuthPolicy::MutualTls,
                 root_cert,
                 token: control_plane.token.clone(),
+                // A certificate must not be all that is needed for the next one.
+                own: None,
                 headers: stream_headers(cluster, "CA_HEADER_", facts.environment.iter()),
             },
             lifetime: config::duration(

@@ -197,7 +197,7 @@ fn describe(value: &Value) -> String {
 }
 
 /// The known name that a typo most likely meant: at most a third of its letters differ.
-fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
+pub fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
     known
         .iter()
         .map(|candidate| {

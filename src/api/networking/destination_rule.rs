@@ -37,6 +37,44 @@ pub struct TrafficPolicy {
     pub tls: Option<ClientTls>,
     /// Per port; such a policy replaces the others as a whole.
     pub port_level_settings: Vec<PortPolicy>,
+    /// TCP inside of HTTP towards the host.
+    pub tunnel: Option<Tunnel>,
+    /// Tell the host the address of the caller.
+    pub proxy_protocol: Option<ProxyProtocol>,
+    /// Retries at a time, as a share of the requests.
+    pub retry_budget: Option<RetryBudget>,
+}
+
+/// TCP inside of HTTP CONNECT or POST.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Tunnel {
+    /// `CONNECT`, which is the default, or `POST`.
+    pub protocol: String,
+    /// Host that is asked for.
+    pub target_host: String,
+    /// Port that is asked for.
+    pub target_port: u32,
+}
+
+/// PROXY protocol towards a host.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ProxyProtocol {
+    /// `V1`, which is the default, or `V2`.
+    pub version: String,
+}
+
+/// Retries at a time.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct RetryBudget {
+    /// Share of the requests, percents; 20 by default.
+    pub percent: Option<f64>,
+    /// Time over which requests are counted.
+    pub budget_interval: Option<Duration>,
+    /// At least so many, 0 for the default of 3.
+    pub min_retry_concurrency: u32,
 }
 
 /// A policy of one port.
@@ -81,6 +119,22 @@ pub struct LoadBalancer {
     pub warmup_duration_secs: Option<Duration>,
     /// Warm-up in detail.
     pub warmup: Option<Warmup>,
+    /// By distance, as Envoy measures it.
+    pub zone_aware_lb_setting: Option<ZoneAwareLb>,
+}
+
+/// Load balancing by zones, as far as they have endpoints.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ZoneAwareLb {
+    /// Switch, on when absent.
+    pub enabled: Option<bool>,
+    /// Where traffic goes when a region fails.
+    pub failover: Vec<Failover>,
+    /// Labels whose equality with the caller orders endpoints.
+    pub failover_priority: Vec<String>,
+    /// Below this number of endpoints distance does not count.
+    pub min_cluster_size: Option<u32>,
 }
 
 /// Warm-up of new endpoints.
@@ -125,6 +179,18 @@ pub struct HttpCookie {
     pub path: String,
     /// Lifetime of made cookies; absent means that none is made.
     pub ttl: Option<Duration>,
+    /// Further attributes of made cookies.
+    pub attributes: Vec<CookieAttribute>,
+}
+
+/// An attribute of a cookie.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct CookieAttribute {
+    /// Its name.
+    pub name: String,
+    /// Its value.
+    pub value: String,
 }
 
 /// Ring hash.
@@ -235,6 +301,18 @@ pub struct HttpSettings {
     pub use_client_protocol: bool,
     /// Streams at a time of one HTTP/2 connection.
     pub max_concurrent_streams: i32,
+    /// Pings of HTTP/2 connections.
+    pub http2_keep_alive: Option<Http2KeepAlive>,
+}
+
+/// Pings of HTTP/2 connections.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Http2KeepAlive {
+    /// Between pings.
+    pub interval: Option<Duration>,
+    /// How long an answer may take.
+    pub timeout: Option<Duration>,
 }
 
 /// Ejection of endpoints that fail.
@@ -257,6 +335,8 @@ pub struct OutlierDetection {
     pub max_ejection_percent: i32,
     /// Below this share of healthy endpoints all are used, percents.
     pub min_health_percent: i32,
+    /// Statuses that count as errors, instead of 5xx.
+    pub outlier_detection_http_error_codes: Vec<u32>,
 }
 
 /// TLS towards a host.

@@ -4,6 +4,7 @@ use serde::Deserialize;
 
 use super::workload_entry::WorkloadEntry;
 use super::{Port, WorkloadSelector};
+use crate::snapshot::TrafficDistribution;
 
 /// `spec` of a ServiceEntry, and its `status.addresses`.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -27,9 +28,15 @@ pub struct ServiceEntry {
     pub export_to: Vec<String>,
     /// Names that its certificate may have.
     pub subject_alt_names: Vec<String>,
-    /// Addresses that were allocated for it (`status.addresses[].value`).
+    /// Addresses that were allocated for its hosts (`status.addresses`): host and address.
     #[serde(skip)]
-    pub allocated: Vec<String>,
+    pub allocated: Vec<(String, String)>,
+    /// Annotation `networking.istio.io/traffic-distribution`.
+    #[serde(skip)]
+    pub traffic_distribution: Option<TrafficDistribution>,
+    /// Annotation `istio.io/connect-strategy: RACE_FIRST_TCP_CONNECT`.
+    #[serde(skip)]
+    pub races_connections: bool,
 }
 
 /// Inside or outside the mesh.

@@ -53,6 +53,7 @@ pub struct HttpRoute {
     /// Where copies go.
     pub mirror: Option<Destination>,
     /// Share of requests that are copied, whole percents (deprecated form).
+    #[serde(alias = "mirror_percent")]
     pub mirror_percent: Option<u32>,
     /// Share of requests that are copied.
     pub mirror_percentage: Option<Percent>,
@@ -126,8 +127,10 @@ pub struct Destination {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Redirect {
-    /// New path, or its beginning.
+    /// New path.
     pub uri: String,
+    /// New beginning of the path, where the match was a prefix.
+    pub prefix_rewrite: String,
     /// New authority.
     pub authority: String,
     /// New port.
@@ -371,3 +374,24 @@ pub struct RouteDestination {
     /// Relative weight.
     pub weight: i32,
 }
+
+/// Names of gRPC's statuses; the place of each is its number.
+pub const GRPC_STATUSES: [&str; 17] = [
+    "OK",
+    "CANCELLED",
+    "UNKNOWN",
+    "INVALID_ARGUMENT",
+    "DEADLINE_EXCEEDED",
+    "NOT_FOUND",
+    "ALREADY_EXISTS",
+    "PERMISSION_DENIED",
+    "RESOURCE_EXHAUSTED",
+    "FAILED_PRECONDITION",
+    "ABORTED",
+    "OUT_OF_RANGE",
+    "UNIMPLEMENTED",
+    "INTERNAL",
+    "UNAVAILABLE",
+    "DATA_LOSS",
+    "UNAUTHENTICATED",
+];

@@ -22,4 +22,7 @@ pub struct WorkloadEntry {
     pub weight: u32,
     /// Service account.
     pub service_account: String,
+    /// Whether it is watched and not known to be well; of its status.
+    #[serde(skip)]
+    pub unhealthy: bool,
 }

@@ -18,8 +18,12 @@ pub struct HostEndpoints {
 pub struct Endpoint {
     /// IP address, unix socket or, for hosts resolved by DNS, a name.
     pub address: Address,
+    /// Further addresses, of other IP families.
+    pub more: Vec<std::net::IpAddr>,
     /// Names of the host's ports that it serves, with its own port numbers.
     pub ports: Arc<BTreeMap<String, u16>>,
+    /// Port numbers by those of the host, where the host's declare it, not its ports' names.
+    pub by_number: Option<Arc<BTreeMap<u16, u16>>>,
     /// Labels of the workload, which subsets select by.
     pub labels: Arc<Labels>,
     /// Namespace of the workload.
@@ -28,20 +32,37 @@ pub struct Endpoint {
     pub workload: String,
     /// Service account, empty when unknown.
     pub service_account: String,
-    /// Name within a headless Service (`hostname` of the slice).
-    pub hostname: Option<String>,
+    /// Its pod's host name and subdomain, by which it has a name below a headless Service's.
+    pub hostname: Option<(String, String)>,
     /// The node that it runs on.
     pub node: String,
     /// Where it stands.
     pub locality: Locality,
-    /// Network, empty when it is the proxy's own.
+    /// Network, empty when nothing says it.
     pub network: String,
+    /// Whether it is of an EndpointSlice, so that it is in the network of its cluster.
+    pub in_cluster: bool,
     /// Whether it accepts the mesh's mTLS.
     pub mutual_tls: bool,
     /// Relative weight, 0 when none is given.
     pub weight: u32,
     /// Whether it should get traffic.
     pub health: Health,
+}
+
+impl Endpoint {
+    /// Where it serves a port of its host; `None` when it does not.
+    pub fn port(&self, name: &str, number: u16) -> Option<u16> {
+        match &self.by_number {
+            Some(ports) => ports.get(&number).copied(),
+            None => self.ports.get(name).copied(),
+        }
+    }
+
+    /// Whether it is no workload, but the gateway of a network that workloads stand behind.
+    pub fn is_gateway(&self) -> bool {
+        self.namespace.is_empty() && self.workload.is_empty() && self.mutual_tls
+    }
 }
 
 /// An address of an endpoint.

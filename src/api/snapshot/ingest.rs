@@ -6,8 +6,9 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::{
-    Address, EndpointSlice, Key, Labels, Locality, Meta, Node, Object, Pod, Service, ServicePort,
-    SliceEndpoint, TargetPort, Transport,
+    Address, BackendPort, EndpointSlice, Ingress, IngressBackend, IngressClass, IngressPath,
+    IngressRule, IngressTls, Key, Labels, Locality, Meta, Namespace, Node, Object, PathKind, Pod,
+    Secret, Service, ServicePort, SliceEndpoint, TargetPort, TrafficDistribution, Transport,
 };
 use crate::networking::destination_rule::DestinationRule;
 use crate::networking::gateway::Gateway;
@@ -26,12 +27,15 @@ pub enum Kind {
     Service,
     EndpointSlice,
     Pod,
+    Secret,
     VirtualService,
     DestinationRule,
     Gateway,
     ServiceEntry,
     WorkloadEntry,
     Sidecar,
+    Ingress,
+    IngressClass,
     PeerAuthentication,
 }
 
@@ -44,6 +48,7 @@ impl Kind {
             ("", "Node") => Kind::Node,
             ("", "Service") => Kind::Service,
             ("", "Pod") => Kind::Pod,
+            ("", "Secret") => Kind::Secret,
             ("discovery.k8s.io", "EndpointSlice") => Kind::EndpointSlice,
             ("networking.istio.io", "VirtualService") => Kind::VirtualService,
             ("networking.istio.io", "DestinationRule") => Kind::DestinationRule,
@@ -51,6 +56,8 @@ impl Kind {
             ("networking.istio.io", "ServiceEntry") => Kind::ServiceEntry,
             ("networking.istio.io", "WorkloadEntry") => Kind::WorkloadEntry,
             ("networking.istio.io", "Sidecar") => Kind::Sidecar,
+            ("networking.k8s.io", "Ingress") => Kind::Ingress,
+            ("networking.k8s.io", "IngressClass") => Kind::IngressClass,
             ("security.istio.io", "PeerAuthentication") => Kind::PeerAuthentication,
             _ => return None,
         })
@@ -65,18 +72,65 @@ impl Kind {
     reason = "each is named as the kind that it holds, and lives only on its way into a table"
 )]
 pub enum Item {
-    Namespace(Key, Labels),
+    Namespace(Key, Namespace),
     Node(Key, Node),
     Service(Key, Service),
     EndpointSlice(Key, EndpointSlice),
     Pod(Key, Pod),
+    Secret(Key, Secret),
     VirtualService(Key, Object<VirtualService>),
     DestinationRule(Key, Object<DestinationRule>),
     Gateway(Key, Object<Gateway>),
     ServiceEntry(Key, Object<ServiceEntry>),
     WorkloadEntry(Key, Object<WorkloadEntry>),
     Sidecar(Key, Object<Sidecar>),
+    Ingress(Key, Ingress),
+    IngressClass(Key, IngressClass),
     PeerAuthentication(Key, Object<PeerAuthentication>),
+}
+
+impl Item {
+    /// Its kind.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Item::Namespace(..) => Kind::Namespace,
+            Item::Node(..) => Kind::Node,
+            Item::Service(..) => Kind::Service,
+            Item::EndpointSlice(..) => Kind::EndpointSlice,
+            Item::Pod(..) => Kind::Pod,
+            Item::Secret(..) => Kind::Secret,
+            Item::VirtualService(..) => Kind::VirtualService,
+            Item::DestinationRule(..) => Kind::DestinationRule,
+            Item::Gateway(..) => Kind::Gateway,
+            Item::ServiceEntry(..) => Kind::ServiceEntry,
+            Item::WorkloadEntry(..) => Kind::WorkloadEntry,
+            Item::Sidecar(..) => Kind::Sidecar,
+            Item::Ingress(..) => Kind::Ingress,
+            Item::IngressClass(..) => Kind::IngressClass,
+            Item::PeerAuthentication(..) => Kind::PeerAuthentication,
+        }
+    }
+
+    /// Its namespace and name.
+    pub fn key(&self) -> &Key {
+        match self {
+            Item::Namespace(key, _)
+            | Item::Node(key, _)
+            | Item::Service(key, _)
+            | Item::EndpointSlice(key, _)
+            | Item::Pod(key, _)
+            | Item::Secret(key, _)
+            | Item::VirtualService(key, _)
+            | Item::DestinationRule(key, _)
+            | Item::Gateway(key, _)
+            | Item::ServiceEntry(key, _)
+            | Item::WorkloadEntry(key, _)
+            | Item::Sidecar(key, _)
+            | Item::Ingress(key, _)
+            | Item::IngressClass(key, _)
+            | Item::PeerAuthentication(key, _) => key,
+        }
+    }
 }
 
 /// Reads one object; `None` for kinds that the mesh does not read.
@@ -95,24 +149,52 @@ pub fn read(object: &Value) -> Result<Option<Item>, Problem> {
     let key = meta.key();
     let spec = &object["spec"];
     Ok(Some(match kind {
-        Kind::Namespace => Item::Namespace(Key::new("", meta.name()), meta.labels),
+        Kind::Namespace => {
+            let namespace = Namespace {
+                traffic_distribution: TrafficDistribution::of_annotation(&annotation(
+                    object,
+                    TRAFFIC_DISTRIBUTION,
+                )),
+                labels: meta.labels.clone(),
+            };
+            Item::Namespace(Key::new("", meta.name()), namespace)
+        }
         Kind::Node => Item::Node(Key::new("", meta.name()), node(&meta)),
         Kind::Service => Item::Service(key, service(meta, object)),
         Kind::EndpointSlice => Item::EndpointSlice(key, slice(&meta, object)),
         Kind::Pod => Item::Pod(key, pod(&meta, object)),
+        Kind::Secret => return Ok(Secret::of(object).map(|secret| Item::Secret(key, secret))),
         Kind::VirtualService => Item::VirtualService(key, parse(meta, spec)?),
         Kind::DestinationRule => Item::DestinationRule(key, parse(meta, spec)?),
         Kind::Gateway => Item::Gateway(key, parse(meta, spec)?),
         Kind::ServiceEntry => {
             let mut entry: Object<ServiceEntry> = parse(meta, spec)?;
             entry.spec.allocated = array(&object["status"]["addresses"])
-                .filter_map(|address| address["value"].as_str())
-                .map(str::to_owned)
+                .map(|address| (text(&address["host"]), text(&address["value"])))
                 .collect();
+            entry.spec.traffic_distribution =
+                TrafficDistribution::of_annotation(&annotation(object, TRAFFIC_DISTRIBUTION));
+            entry.spec.races_connections = annotation(object, "istio.io/connect-strategy")
+                .eq_ignore_ascii_case("RACE_FIRST_TCP_CONNECT");
             Item::ServiceEntry(key, entry)
         }
-        Kind::WorkloadEntry => Item::WorkloadEntry(key, parse(meta, spec)?),
+        Kind::WorkloadEntry => {
+            let mut entry: Object<WorkloadEntry> = parse(meta, spec)?;
+            // Labels of the object are labels of the workload, and outdo those of the spec.
+            let own = entry.meta.labels.clone();
+            entry.spec.labels.extend(own);
+            let watched = annotation(object, "proxy.istio.io/health-checks-enabled");
+            let mut conditions = array(&object["status"]["conditions"]);
+            entry.spec.unhealthy = watched.eq_ignore_ascii_case("true")
+                && !conditions.any(|known| known["type"] == "Healthy" && known["status"] == "True");
+            Item::WorkloadEntry(key, entry)
+        }
         Kind::Sidecar => Item::Sidecar(key, parse(meta, spec)?),
+        Kind::Ingress => Item::Ingress(key, ingress(meta, object)),
+        Kind::IngressClass => {
+            let controller = text(&spec["controller"]);
+            Item::IngressClass(Key::new("", meta.name()), IngressClass { controller })
+        }
         Kind::PeerAuthentication => Item::PeerAuthentication(key, parse(meta, spec)?),
     }))
 }
@@ -168,6 +250,14 @@ fn meta(object: &Value) -> Meta {
     }
 }
 
+/// Annotation of Services, ServiceEntries and Namespaces: which endpoints callers are to prefer.
+const TRAFFIC_DISTRIBUTION: &str = "networking.istio.io/traffic-distribution";
+
+/// An annotation, empty when it is absent.
+fn annotation(object: &Value, name: &str) -> String {
+    text(&object["metadata"]["annotations"][name])
+}
+
 fn node(meta: &Meta) -> Node {
     let label = |names: &[&str]| {
         let found = names.iter().find_map(|name| meta.labels.get(*name));
@@ -205,7 +295,10 @@ fn service(meta: Meta, object: &Value) -> Service {
     }
     let headless = addresses.first().is_some_and(|first| first == "None");
     addresses.retain(|address| !address.is_empty() && address != "None");
-    let external = spec["type"] == "ExternalName";
+    let external = spec["type"] == "ExternalName" && !text(&spec["externalName"]).is_empty();
+    let node_selector = annotation("traffic.istio.io/nodeSelector")
+        .filter(|_| spec["type"] == "NodePort")
+        .map(|text| labels(&serde_json::from_str::<Value>(&text).unwrap_or_default()));
     let extra_accounts = [
         "alpha.istio.io/kubernetes-serviceaccounts",
         "alpha.istio.io/canonical-serviceaccounts",
@@ -221,15 +314,85 @@ fn service(meta: Meta, object: &Value) -> Service {
             .map(|_| labels(&spec["selector"])),
         publish_not_ready: spec["publishNotReadyAddresses"] == true,
         export_to: annotation("networking.istio.io/exportTo").map(split),
-        traffic_distribution: annotation("networking.istio.io/traffic-distribution")
-            .filter(|wish| wish.starts_with("Prefer"))
-            .or_else(|| spec["trafficDistribution"].as_str().map(str::to_owned)),
+        traffic_distribution: spec["trafficDistribution"]
+            .as_str()
+            .and_then(TrafficDistribution::of_field)
+            .or_else(|| {
+                TrafficDistribution::of_annotation(&self::annotation(object, TRAFFIC_DISTRIBUTION))
+            }),
         internal_local: spec["internalTrafficPolicy"] == "Local",
+        external_addresses: external_addresses(object),
+        node_ports: match &node_selector {
+            Some(_) => array(&spec["ports"])
+                .map(|port| (number(&port["port"]), number(&port["nodePort"])))
+                .collect(),
+            None => Vec::new(),
+        },
+        node_selector,
         extra_accounts: extra_accounts
             .into_iter()
             .filter_map(annotation)
             .flat_map(split)
             .collect(),
+        meta,
+    }
+}
+
+/// Where a Service is reached from outside, as far as itself says it: addresses and names of its
+/// load balancer, then external IPs.
+fn external_addresses(object: &Value) -> Vec<String> {
+    let mut found = Vec::new();
+    if object["spec"]["type"] == "LoadBalancer" {
+        for ingress in array(&object["status"]["loadBalancer"]["ingress"]) {
+            let ways = [&ingress["ip"], &ingress["hostname"]];
+            let way = ways.into_iter().filter_map(Value::as_str);
+            found.extend(way.filter(|way| !way.is_empty()).take(1).map(str::to_owned));
+        }
+    }
+    found.extend(array(&object["spec"]["externalIPs"]).map(text));
+    found
+}
+
+fn ingress(meta: Meta, object: &Value) -> Ingress {
+    let spec = &object["spec"];
+    let annotations = &object["metadata"]["annotations"];
+    let path = |path: &Value| {
+        let service = &path["backend"]["service"];
+        let number = number(&service["port"]["number"]);
+        IngressPath {
+            path: text(&path["path"]),
+            kind: match path["pathType"].as_str() {
+                Some("Exact") => PathKind::Exact,
+                Some("Prefix") => PathKind::Prefix,
+                _ => PathKind::Implementation,
+            },
+            backend: service.is_object().then(|| IngressBackend {
+                service: text(&service["name"]),
+                port: match number {
+                    0 => BackendPort::Name(text(&service["port"]["name"])),
+                    number => BackendPort::Number(number),
+                },
+            }),
+        }
+    };
+    let rule = |rule: &Value| IngressRule {
+        host: text(&rule["host"]),
+        paths: rule["http"]
+            .is_object()
+            .then(|| array(&rule["http"]["paths"]).map(path).collect()),
+    };
+    Ingress {
+        annotated_class: annotations["kubernetes.io/ingress.class"]
+            .as_str()
+            .map(str::to_owned),
+        class: spec["ingressClassName"].as_str().map(str::to_owned),
+        tls: array(&spec["tls"])
+            .map(|tls| IngressTls {
+                hosts: array(&tls["hosts"]).map(text).collect(),
+                secret: text(&tls["secretName"]),
+            })
+            .collect(),
+        rules: array(&spec["rules"]).map(rule).collect(),
         meta,
     }
 }
@@ -275,14 +438,14 @@ fn slice(meta: &Meta, object: &Value) -> EndpointSlice {
                         .map(Address::parse)
                         .collect(),
                     ready: endpoint["conditions"]["ready"] != false,
-                    terminating: endpoint["conditions"]["terminating"] == true,
+                    serving: endpoint["conditions"]["serving"] != false,
+                    terminating: endpoint["conditions"]["terminating"].as_bool(),
                     pod: (target["kind"] == "Pod").then(|| {
                         let namespace = target["namespace"].as_str();
                         let namespace = namespace.unwrap_or(meta.namespace()).to_owned();
                         (namespace, text(&target["name"]))
                     }),
                     node: optional(&endpoint["nodeName"]),
-                    hostname: optional(&endpoint["hostname"]),
                 }
             })
             .collect(),
@@ -310,16 +473,21 @@ fn pod(meta: &Meta, object: &Value) -> Pod {
         node: text(&spec["nodeName"]),
         addresses,
         workload: workload(meta, object),
-        hostname: match (spec["hostname"].as_str(), spec["subdomain"].as_str()) {
-            (Some(hostname), Some(subdomain)) => Some((hostname.to_owned(), subdomain.to_owned())),
-            _ => None,
-        },
+        hostname: spec["subdomain"]
+            .as_str()
+            .filter(|subdomain| !subdomain.is_empty())
+            .map(|subdomain| {
+                let own = spec["hostname"].as_str().filter(|own| !own.is_empty());
+                (own.unwrap_or(meta.name()).to_owned(), subdomain.to_owned())
+            }),
         ports: array(&spec["containers"])
             .flat_map(|container| array(&container["ports"]))
+            .filter(|port| matches!(port["protocol"].as_str(), None | Some("TCP")))
             .map(|port| (text(&port["name"]), number(&port["containerPort"])))
             .filter(|(name, _)| !name.is_empty())
             .collect(),
         ready: status["phase"] == "Running"
+            && object["metadata"]["deletionTimestamp"].is_null()
             && array(&status["conditions"])
                 .any(|condition| condition["type"] == "Ready" && condition["status"] == "True"),
     }

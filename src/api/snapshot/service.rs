@@ -21,13 +21,60 @@ pub struct Service {
     pub publish_not_ready: bool,
     /// Annotation `networking.istio.io/exportTo`, split.
     pub export_to: Option<Vec<String>>,
-    /// `PreferClose`, `PreferSameZone` or `PreferSameNode`: annotation
-    /// `networking.istio.io/traffic-distribution`, or `spec.trafficDistribution`.
-    pub traffic_distribution: Option<String>,
+    /// `spec.trafficDistribution`, else annotation `networking.istio.io/traffic-distribution`.
+    pub traffic_distribution: Option<TrafficDistribution>,
     /// `spec.internalTrafficPolicy: Local`.
     pub internal_local: bool,
+    /// Addresses or names of its load balancer, and `spec.externalIPs`.
+    pub external_addresses: Vec<String>,
+    /// Its ports and the nodes' for them, when annotation `traffic.istio.io/nodeSelector` says
+    /// which nodes lead to it.
+    pub node_ports: Vec<(u16, u16)>,
+    /// That annotation: labels of nodes whose external addresses lead to it.
+    pub node_selector: Option<Labels>,
     /// Annotation `alpha.istio.io/kubernetes-serviceaccounts` and its canonical form, split.
     pub extra_accounts: Vec<String>,
+}
+
+/// Which endpoints callers are to prefer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TrafficDistribution {
+    /// None: something unknown is wished, which outdoes the wish of the namespace.
+    Any,
+    /// Those of the caller's zone; `PreferClose` is the same.
+    SameZone,
+    /// Those of the caller's node.
+    SameNode,
+}
+
+impl TrafficDistribution {
+    /// Reads the field of a Service; what it does not know says nothing.
+    pub fn of_field(text: &str) -> Option<Self> {
+        match text {
+            "PreferClose" | "PreferSameZone" => Some(TrafficDistribution::SameZone),
+            "PreferSameNode" => Some(TrafficDistribution::SameNode),
+            _ => None,
+        }
+    }
+
+    /// Reads an annotation, in which case does not matter.
+    pub fn of_annotation(text: &str) -> Option<Self> {
+        match text.to_ascii_lowercase().as_str() {
+            "" => None,
+            "preferclose" | "prefersamezone" => Some(TrafficDistribution::SameZone),
+            "prefersamenode" => Some(TrafficDistribution::SameNode),
+            _ => Some(TrafficDistribution::Any),
+        }
+    }
+}
+
+/// What the mesh reads of a Namespace.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Namespace {
+    /// `metadata.labels`.
+    pub labels: Labels,
+    /// Annotation `networking.istio.io/traffic-distribution`: for Services that wish nothing.
+    pub traffic_distribution: Option<TrafficDistribution>,
 }
 
 /// One port of a Service.
@@ -87,12 +134,12 @@ pub struct SliceEndpoint {
     pub addresses: Vec<Address>,
     /// `conditions.ready`, true when absent.
     pub ready: bool,
-    /// `conditions.terminating`.
-    pub terminating: bool,
+    /// `conditions.serving`, true when absent.
+    pub serving: bool,
+    /// `conditions.terminating`; something not ready that does not say it counts as terminating.
+    pub terminating: Option<bool>,
     /// `targetRef` when it is a Pod: namespace and name.
     pub pod: Option<(String, String)>,
     /// `nodeName`.
     pub node: Option<String>,
-    /// `hostname`.
-    pub hostname: Option<String>,
 }

@@ -71,6 +71,15 @@ impl<T: PartialEq> Table<T> {
             .map(|(_, value)| value)
     }
 
+    /// Keeps only the objects of namespaces that are `seen`.
+    pub fn retain(&mut self, seen: impl Fn(&str) -> bool) {
+        let unseen = self.0.keys().filter(|key| !seen(&key.namespace));
+        let unseen: Vec<Key> = unseen.cloned().collect();
+        for key in unseen {
+            self.0.remove(&key);
+        }
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.0.len()

@@ -4,25 +4,36 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::slices::Slices;
 use super::{
-    Address, Endpoint, EndpointSlice, Health, HostEndpoints, HostId, Item, Key, Kind, Labels,
-    Locality, Node, Object, Pod, Service, Snapshot, Table, selects,
+    Address, Endpoint, Health, HostEndpoints, HostId, Item, Key, Kind, Labels, Locality, Node,
+    Object, Pod, Secret, Service, Snapshot, Table, selects,
 };
+use crate::features::Features;
 use crate::mesh_config::MeshConfig;
+use crate::mesh_networks::MeshNetworks;
 use crate::networking::service_entry::{Resolution, ServiceEntry};
 use crate::networking::workload_entry::WorkloadEntry;
 
 /// Label that says that a workload accepts the mesh's mTLS.
 const TLS_MODE: &str = "security.istio.io/tlsMode";
+/// Label of workloads: `region.zone.subzone`.
+const LOCALITY: &str = "istio-locality";
+/// Labels of Services whose sessions stick to endpoints, by cookie or by header.
+const SESSIONS: [&str; 2] = [
+    "istio.io/persistent-session",
+    "istio.io/persistent-session-header",
+];
 
 /// Everything that sources have told so far. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct World {
     domain: String,
     snapshot: Snapshot,
-    slices: Table<EndpointSlice>,
+    slices: Slices,
     pods: Table<Pod>,
     nodes: Table<Node>,
+    secrets: Table<Secret>,
     endpoints: imbl::OrdMap<HostId, Arc<HostEndpoints>>,
 }
 
@@ -33,6 +44,8 @@ pub struct Touched {
     pub relations: bool,
     /// Hosts whose endpoints changed.
     pub hosts: BTreeSet<HostId>,
+    /// Whether Secrets changed.
+    pub secrets: bool,
 }
 
 impl Touched {
@@ -40,11 +53,12 @@ impl Touched {
     pub fn merge(&mut self, other: Touched) {
         self.relations |= other.relations;
         self.hosts.extend(other.hosts);
+        self.secrets |= other.secrets;
     }
 
     /// Whether nothing was.
     pub fn is_empty(&self) -> bool {
-        !self.relations && self.hosts.is_empty()
+        !self.relations && self.hosts.is_empty() && !self.secrets
     }
 }
 
@@ -54,9 +68,10 @@ impl World {
         World {
             domain: domain.into(),
             snapshot: Snapshot::default(),
-            slices: Table::default(),
+            slices: Slices::default(),
             pods: Table::default(),
             nodes: Table::default(),
+            secrets: Table::default(),
             endpoints: imbl::OrdMap::new(),
         }
     }
@@ -81,13 +96,37 @@ impl World {
         self.nodes.get(&Key::new("", name))
     }
 
+    /// A Secret; no part of the relations, which everybody may see.
+    pub fn secret(&self, key: &Key) -> Option<&Arc<Secret>> {
+        self.secrets.get(key)
+    }
+
     /// Replaces the settings of the whole mesh.
     pub fn configure(&mut self, mesh: MeshConfig) -> Touched {
         let relations = *self.snapshot.mesh != mesh;
         self.snapshot.mesh = Arc::new(mesh);
         Touched {
             relations,
-            hosts: BTreeSet::new(),
+            ..Touched::default()
+        }
+    }
+
+    /// Sets the switches of the environment, which stay for the life of a process.
+    #[must_use]
+    pub fn with_features(mut self, features: Features) -> Self {
+        self.snapshot.features = Arc::new(features);
+        self
+    }
+
+    /// Replaces the networks of the mesh.
+    pub fn connect(&mut self, networks: MeshNetworks) -> Touched {
+        let relations = *self.snapshot.networks != networks;
+        if relations {
+            self.snapshot.networks = Arc::new(networks);
+        }
+        Touched {
+            relations,
+            ..Touched::default()
         }
     }
 
@@ -115,6 +154,10 @@ impl World {
                 let changed = self.pods.insert(key.clone(), value);
                 (Kind::Pod, key, changed)
             }
+            Item::Secret(key, value) => {
+                let changed = self.secrets.insert(key.clone(), value);
+                (Kind::Secret, key, changed)
+            }
             Item::VirtualService(key, value) => {
                 let changed = self.snapshot.virtual_services.insert(key.clone(), value);
                 (Kind::VirtualService, key, changed)
@@ -139,6 +182,14 @@ impl World {
                 let changed = self.snapshot.sidecars.insert(key.clone(), value);
                 (Kind::Sidecar, key, changed)
             }
+            Item::Ingress(key, value) => {
+                let changed = self.snapshot.ingresses.insert(key.clone(), value);
+                (Kind::Ingress, key, changed)
+            }
+            Item::IngressClass(key, value) => {
+                let changed = self.snapshot.ingress_classes.insert(key.clone(), value);
+                (Kind::IngressClass, key, changed)
+            }
             Item::PeerAuthentication(key, value) => {
                 let table = &mut self.snapshot.peer_authentications;
                 let changed = table.insert(key.clone(), value);
@@ -158,12 +209,15 @@ impl World {
             Kind::Service => snapshot.services.remove(key),
             Kind::EndpointSlice => self.slices.remove(key),
             Kind::Pod => self.pods.remove(key),
+            Kind::Secret => self.secrets.remove(key),
             Kind::VirtualService => snapshot.virtual_services.remove(key),
             Kind::DestinationRule => snapshot.destination_rules.remove(key),
             Kind::Gateway => snapshot.gateways.remove(key),
             Kind::ServiceEntry => snapshot.service_entries.remove(key),
             Kind::WorkloadEntry => snapshot.workload_entries.remove(key),
             Kind::Sidecar => snapshot.sidecars.remove(key),
+            Kind::Ingress => snapshot.ingresses.remove(key),
+            Kind::IngressClass => snapshot.ingress_classes.remove(key),
             Kind::PeerAuthentication => snapshot.peer_authentications.remove(key),
         };
         self.after(&before, kind, key, changed)
@@ -174,7 +228,11 @@ impl World {
         if !changed {
             return touched;
         }
-        touched.relations = !matches!(kind, Kind::Node | Kind::EndpointSlice | Kind::Pod);
+        touched.secrets = kind == Kind::Secret;
+        touched.relations = !matches!(
+            kind,
+            Kind::Node | Kind::EndpointSlice | Kind::Pod | Kind::Secret
+        );
         let mut hosts = before.concerned(kind, key);
         hosts.extend(self.concerned(kind, key));
         for host in hosts {
@@ -197,15 +255,8 @@ impl World {
                 }
             }
             Kind::Pod => {
-                let this = (key.namespace.clone(), key.name.clone());
-                for slice in self.slices.in_namespace(namespace) {
-                    if slice
-                        .endpoints
-                        .iter()
-                        .any(|e| e.pod.as_ref() == Some(&this))
-                    {
-                        hosts.insert(self.host_of(namespace, &slice.service));
-                    }
+                for slice in self.slices.with_pod(key) {
+                    hosts.insert(self.host_of(&slice.namespace, &slice.service));
                 }
                 self.selecting_entries(namespace, &mut hosts);
             }
@@ -273,13 +324,15 @@ impl World {
             .filter(|endpoint| !endpoint.service_account.is_empty())
             .map(|endpoint| (endpoint.namespace.clone(), endpoint.service_account.clone()))
             .collect();
+        let mutual_ports = mutual_ports(&endpoints);
         let new = Arc::new(HostEndpoints { endpoints });
         let exists = service.is_some() || !entries.is_empty();
         let changed = match self.endpoints.get(&id) {
             Some(old) => !exists || *old != new,
             None => exists,
         };
-        if !changed {
+        let was_spelled_out = self.snapshot.spelled_out.contains_key(&id);
+        if !changed && was_spelled_out == (exists && spelled_out) {
             return;
         }
         let snapshot = &mut self.snapshot;
@@ -298,6 +351,14 @@ impl World {
             touched.relations = true;
             snapshot.accounts.insert(id.clone(), Arc::new(accounts));
         }
+        let known = snapshot.mutual_ports.get(&id);
+        if mutual_ports.is_empty() {
+            touched.relations |= snapshot.mutual_ports.remove(&id).is_some();
+        } else if known.is_none_or(|old| **old != mutual_ports) {
+            touched.relations = true;
+            let ports = Arc::new(mutual_ports);
+            snapshot.mutual_ports.insert(id.clone(), ports);
+        }
         if exists && spelled_out {
             touched.relations = true;
             snapshot.spelled_out.insert(id.clone(), new);
@@ -310,17 +371,11 @@ impl World {
     fn of_service(&self, service: &Service, into: &mut Vec<Endpoint>) {
         let namespace = service.meta.namespace();
         let mut seen = BTreeSet::new();
-        for slice in self.slices.in_namespace(namespace) {
-            if slice.service != service.meta.name() {
-                continue;
-            }
+        for slice in self.slices.of_service(&service.meta.key()) {
             let ports: Arc<BTreeMap<String, u16>> = Arc::new(slice.ports.iter().cloned().collect());
             for endpoint in &slice.endpoints {
-                // A terminating endpoint that is not ready is gone, whichever event came first.
-                let health = match (endpoint.ready, endpoint.terminating) {
-                    (true, _) => Health::Healthy,
-                    (false, true) => continue,
-                    (false, false) => Health::Unhealthy,
+                let Some(health) = health(service, endpoint) else {
+                    continue;
                 };
                 let pod = endpoint.pod.as_ref();
                 let pod = pod.map(|(namespace, name)| self.pods.get(&Key::new(namespace, name)));
@@ -329,14 +384,21 @@ impl World {
                     continue;
                 };
                 for address in &endpoint.addresses {
+                    let both = pod.filter(|_| self.has_both(service)).map(more_addresses);
+                    let both = both.filter(|more| !more.is_empty());
+                    // The slice of the other family lists the same pods again.
+                    if both.is_some() && matches!(address, Address::Ip(ip) if ip.is_ipv6()) {
+                        continue;
+                    }
                     if seen.insert((address.clone(), ports.clone())) {
-                        let node = endpoint.node.as_deref();
-                        let mut made = match pod {
+                        let by_address = || self.pod_at(namespace, address);
+                        let mut made = match pod.or_else(by_address) {
                             Some(pod) => self.of_pod(pod, address.clone(), ports.clone()),
-                            None => self.anonymous(namespace, address.clone(), ports.clone(), node),
+                            None => self.anonymous("", address.clone(), ports.clone(), None),
                         };
                         made.health = health;
-                        made.hostname = endpoint.hostname.clone();
+                        made.in_cluster = true;
+                        made.more = both.unwrap_or_default();
                         into.push(made);
                     }
                 }
@@ -345,15 +407,24 @@ impl World {
         let Some(selector) = &service.selector else {
             return;
         };
+        if service.headless || service.external_name.is_some() {
+            return;
+        }
         for entry in self.snapshot.workload_entries.in_namespace(namespace) {
-            if selects(selector, &entry.spec.labels) {
+            let address = Address::parse(&entry.spec.address);
+            if matches!(address, Address::Ip(_))
+                && !entry.spec.unhealthy
+                && selects(selector, &entry.spec.labels)
+            {
                 let named = |name: &str| entry.spec.ports.get(name).copied();
                 let ports = service.ports.iter().map(|port| {
                     let target = match &port.target {
-                        super::TargetPort::Number(number) => Some(u32::from(*number)),
+                        super::TargetPort::Number(number) => {
+                            named(&port.name).or(Some(u32::from(*number)))
+                        }
                         super::TargetPort::Name(name) => named(name),
                     };
-                    (port.name.clone(), named(&port.name).or(target))
+                    (port.name.clone(), target)
                 });
                 let ports = ports
                     .filter_map(|(name, port)| Some((name, u16::try_from(port?).ok()?)))
@@ -368,7 +439,30 @@ impl World {
         }
     }
 
+    /// The endpoints of an entry: once for each of its addresses, and known by the numbers of its
+    /// ports, as names of ports are its own.
     fn of_entry(&self, entry: &Object<ServiceEntry>, host: &str, into: &mut Vec<Endpoint>) {
+        let spec = &entry.spec;
+        let mut found = Vec::new();
+        self.of_entry_once(entry, host, &mut found);
+        for endpoint in &mut found {
+            let ports = spec.ports.iter().filter_map(|port| {
+                let target = endpoint.ports.get(&port.name)?;
+                Some((u16::try_from(port.number).ok()?, *target))
+            });
+            endpoint.by_number = Some(Arc::new(ports.collect()));
+        }
+        let addresses = spec.addresses.iter();
+        let usable = addresses.filter(|text| is_address(text)).count();
+        let times = match spec.addresses.is_empty() || spec.resolution == Resolution::DnsRoundRobin
+        {
+            true => 1,
+            false => usable,
+        };
+        into.extend(std::iter::repeat_n(found, times).flatten());
+    }
+
+    fn of_entry_once(&self, entry: &Object<ServiceEntry>, host: &str, into: &mut Vec<Endpoint>) {
         let spec = &entry.spec;
         let namespace = entry.meta.namespace();
         let ports_of = |overrides: &BTreeMap<String, u32>| {
@@ -384,15 +478,39 @@ impl World {
         };
         if let Some(selector) = &spec.workload_selector {
             for pod in self.pods.in_namespace(namespace) {
-                if pod.ready && selects(&selector.labels, &pod.labels) {
-                    for address in pod.addresses.iter().take(1) {
-                        let ports = ports_of(&BTreeMap::new());
-                        into.push(self.of_pod(pod, Address::parse(address), ports));
-                    }
+                let Some(address) = pod.addresses.first() else {
+                    continue;
+                };
+                if !pod.ready || !selects(&selector.labels, &pod.labels) {
+                    continue;
                 }
+                let own = pod.ports.iter().rev();
+                let own = own.map(|(name, port)| (name.clone(), u32::from(*port)));
+                let ports = ports_of(&own.collect());
+                let dual_stack = self.snapshot.features.dual_stack;
+                into.push(Endpoint {
+                    health: Health::Healthy,
+                    in_cluster: true,
+                    more: if dual_stack {
+                        more_addresses(pod)
+                    } else {
+                        Vec::new()
+                    },
+                    ..self.of_pod(pod, Address::parse(address), ports)
+                });
             }
+            let by_name = matches!(
+                spec.resolution,
+                Resolution::Dns | Resolution::DnsRoundRobin | Resolution::DynamicDns
+            );
             for workload in self.snapshot.workload_entries.in_namespace(namespace) {
-                if selects(&selector.labels, &workload.spec.labels) {
+                // A name or a socket can only be told to proxies that resolve it themselves.
+                let usable =
+                    by_name || matches!(Address::parse(&workload.spec.address), Address::Ip(_));
+                if usable
+                    && !workload.spec.unhealthy
+                    && selects(&selector.labels, &workload.spec.labels)
+                {
                     let ports = ports_of(&workload.spec.ports);
                     let name = workload.meta.name();
                     into.push(of_workload_entry(namespace, name, &workload.spec, ports));
@@ -428,10 +546,11 @@ impl World {
             workload: pod.workload.clone(),
             service_account: pod.service_account.clone(),
             mutual_tls: pod.labels.get(TLS_MODE).is_some_and(|mode| mode == "istio"),
-            locality: match pod.labels.get("istio-locality") {
+            locality: match pod.labels.get(LOCALITY) {
                 Some(locality) => Locality::parse(&locality.replace('.', "/")),
                 None => self.locality(&pod.node),
             },
+            hostname: pod.hostname.clone(),
             network: pod
                 .labels
                 .get("topology.istio.io/network")
@@ -439,6 +558,18 @@ impl World {
                 .unwrap_or_default(),
             ..self.anonymous(&pod.namespace, address, ports, Some(&pod.node))
         }
+    }
+
+    /// Whether both IP families of a Service count.
+    fn has_both(&self, service: &Service) -> bool {
+        self.snapshot.features.dual_stack && service.addresses.len() > 1
+    }
+
+    /// The pod that an address without a pod's name belongs to.
+    fn pod_at(&self, namespace: &str, address: &Address) -> Option<&Arc<Pod>> {
+        let text = address.to_string();
+        let mut pods = self.pods.in_namespace(namespace);
+        pods.find(|pod| pod.addresses.contains(&text))
     }
 
     fn anonymous(
@@ -456,10 +587,13 @@ impl World {
             namespace: namespace.to_owned(),
             workload: String::new(),
             service_account: String::new(),
+            more: Vec::new(),
             hostname: None,
             node: node.to_owned(),
             locality: self.locality(node),
             network: String::new(),
+            by_number: None,
+            in_cluster: false,
             mutual_tls: false,
             weight: 0,
             health: Health::Unknown,
@@ -477,6 +611,65 @@ fn entry_hosts(entry: &Object<ServiceEntry>) -> impl Iterator<Item = HostId> {
         namespace: entry.meta.namespace().to_owned(),
         host: host.clone(),
     })
+}
+
+/// Whether a text is an IP address or a range of them.
+fn is_address(text: &str) -> bool {
+    let (address, length) = text.split_once('/').unwrap_or((text, "0"));
+    let bits = match address.parse() {
+        Ok(std::net::IpAddr::V4(_)) => 32,
+        Ok(std::net::IpAddr::V6(_)) => 128,
+        Err(_) => return false,
+    };
+    length.parse::<u8>().is_ok_and(|length| length <= bits)
+}
+
+/// Whether an endpoint of a slice should get traffic; `None` when it is gone.
+fn health(service: &Service, endpoint: &super::SliceEndpoint) -> Option<Health> {
+    if endpoint.ready {
+        return Some(Health::Healthy);
+    }
+    let labels = &service.meta.labels;
+    let sticks = SESSIONS.iter().any(|name| {
+        let value = labels.get(*name);
+        value.is_some_and(|value| !value.is_empty())
+    });
+    let terminating = endpoint.terminating.unwrap_or(true);
+    match (terminating, sticks && endpoint.serving) {
+        (true, true) => Some(Health::Draining),
+        (true, false) => None,
+        (false, _) => Some(Health::Unhealthy),
+    }
+}
+
+/// The addresses of a pod beside its first.
+fn more_addresses(pod: &Arc<Pod>) -> Vec<std::net::IpAddr> {
+    let more = pod.addresses.iter().skip(1);
+    more.filter_map(|text| text.parse().ok()).collect()
+}
+
+/// Where a workload outside of Kubernetes stands.
+fn locality(entry: &WorkloadEntry) -> Locality {
+    match (entry.locality.as_str(), entry.labels.get(LOCALITY)) {
+        ("", Some(label)) => Locality::parse(&label.replace('.', "/")),
+        (own, _) => Locality::parse(own),
+    }
+}
+
+/// Names of ports that every endpoint which serves them accepts mTLS on.
+fn mutual_ports(endpoints: &[Endpoint]) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    let mut plain = BTreeSet::new();
+    for endpoint in endpoints {
+        let into = if endpoint.mutual_tls {
+            &mut found
+        } else {
+            &mut plain
+        };
+        into.extend(endpoint.ports.keys().cloned());
+    }
+    found.retain(|port| !plain.contains(port));
+    found
 }
 
 fn of_workload_entry(
@@ -497,10 +690,13 @@ fn of_workload_entry(
         namespace: namespace.to_owned(),
         workload: name.to_owned(),
         service_account: entry.service_account.clone(),
+        more: Vec::new(),
         hostname: None,
         node: String::new(),
-        locality: Locality::parse(&entry.locality),
+        locality: locality(entry),
         network: entry.network.clone(),
+        by_number: None,
+        in_cluster: false,
         mutual_tls,
         weight: entry.weight,
         health: Health::Unknown,

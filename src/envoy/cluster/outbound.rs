@@ -1,130 +1,250 @@
-//! Clusters for calls: a port of a service, and each of its subsets.
+//! Clusters for calls: a port of a service, and each of its subsets; a second time for gateways that
+//! pass the mesh's mTLS on by its server names.
 
-use api::networking::destination_rule::Subset;
+use api::mesh_config::DefaultTrafficPolicy;
+use api::networking::destination_rule::{Subset, TlsMode};
 use api::snapshot::Labels;
 use base::ObjectRef;
-use mesh::{OutboundService, Port, Protocol, Resolution, Scope};
+use mesh::{OutboundService, Port, Protocol, Resolution, Role, Scope, over_mesh};
 use proto::envoy::config::cluster::v3 as wire;
 use proto::envoy::config::core::v3::TypedExtensionConfig;
+use proto::envoy::extensions::clusters::dynamic_forward_proxy::v3 as dynamic;
 use proto::envoy::extensions::network::dns_resolver::cares::v3::CaresDnsResolverConfig;
 use proto::google::protobuf::Duration;
 use proto::pack::Pack;
+use wire::cluster::DiscoveryType;
 
-use super::{
-    HTTP_OPTIONS, Made, connection_pool, greeting, load_balancer, no_panic, of_type,
-    outlier_detection,
-};
-use super::{protocol_options, tls};
-use crate::endpoint::{Distance, EndpointView};
-use crate::parts::{ads, number, span};
-use crate::{assign, metadata, names};
+use super::connection_pool::Options;
+use super::distance::Wish;
+use super::{Made, connection_pool, greeting, load_balancer, of_type, outlier_detection, tls};
+use crate::endpoint::{EndpointView, Reach};
+use crate::parts::{ads, lookup_family, number, span};
+use crate::{assign, filter, metadata, names, statistics};
 
-pub(super) fn of_port(scope: &Scope, service: &OutboundService, port: &Port) -> Vec<Made> {
+/// What a cluster is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    /// Calls.
+    Calls,
+    /// Connections that are mTLS already.
+    Passes,
+}
+
+pub(super) fn of_port(scope: &Scope, called: &OutboundService, port: &Port) -> Vec<Made> {
+    let service = &called.service;
+    if service.is_alias() {
+        return Vec::new();
+    }
     let mut made = Vec::new();
-    made.extend(one(scope, service, port, None));
-    let subsets = service.rule.iter().flat_map(|rule| rule.subsets.iter());
-    made.extend(subsets.filter_map(|subset| one(scope, service, port, Some(subset))));
+    if service.resolution == Resolution::DynamicDns && mesh::is_wildcard(&service.id.host) {
+        let known = matches!(
+            port.protocol,
+            Protocol::Http | Protocol::Http2 | Protocol::Grpc | Protocol::Tls
+        );
+        if known {
+            made.extend(one(scope, called, port, None, Mode::Calls, None));
+        }
+        return made;
+    }
+    made.extend(of_mode(scope, called, port, Mode::Calls));
+    if scope.gateways.passes_mesh && !service.external {
+        made.extend(of_mode(scope, called, port, Mode::Passes));
+    }
     made
 }
 
+fn of_mode(scope: &Scope, called: &OutboundService, port: &Port, mode: Mode) -> Vec<Made> {
+    // Without an endpoint that has a name there is nothing to resolve, for subsets neither.
+    let Some(whole) = one(scope, called, port, None, mode, None) else {
+        return Vec::new();
+    };
+    let kind = type_of(&whole.cluster);
+    let mut made = vec![whole];
+    for subset in called.rule.iter().flat_map(|rule| &rule.subsets) {
+        made.extend(one(scope, called, port, Some(subset), mode, kind));
+    }
+    made
+}
+
+fn type_of(cluster: &wire::Cluster) -> Option<DiscoveryType> {
+    match &cluster.cluster_discovery_type {
+        Some(wire::cluster::ClusterDiscoveryType::Type(kind)) => {
+            DiscoveryType::try_from(*kind).ok()
+        }
+        _ => None,
+    }
+}
+
+/// How a service's endpoints are found. A gateway has no address that the caller chose.
+fn discovery(scope: &Scope, called: &OutboundService) -> DiscoveryType {
+    match called.service.resolution {
+        Resolution::Dns if called.service.resolves_both_families => DiscoveryType::LogicalDns,
+        Resolution::Dns => DiscoveryType::StrictDns,
+        Resolution::DnsRoundRobin => DiscoveryType::LogicalDns,
+        Resolution::Passthrough if scope.role != Role::Router => DiscoveryType::OriginalDst,
+        _ => DiscoveryType::Eds,
+    }
+}
+
+/// One cluster; a subset's has the type `whole` of that for all endpoints.
 fn one(
     scope: &Scope,
     called: &OutboundService,
     port: &Port,
     subset: Option<&Subset>,
+    mode: Mode,
+    whole: Option<DiscoveryType>,
 ) -> Option<Made> {
     let service = &called.service;
     let host = &service.id.host;
     let subset_name = subset.map_or("", |subset| subset.name.as_str());
-    let name = names::outbound(port.number, subset_name, host);
+    let name = match mode {
+        Mode::Calls => names::outbound(port.number, subset_name, host),
+        Mode::Passes => names::sni(port.number, subset_name, host),
+    };
     let rule = called.rule.as_deref();
-    let policy = rule
-        .map(|rule| rule.settings(subset, port.number))
-        .unwrap_or_default();
-    let simple = policy
-        .load_balancer
-        .as_ref()
-        .and_then(|lb| lb.simple.as_deref());
-    let passthrough =
-        service.resolution == Resolution::Passthrough || simple == Some("PASSTHROUGH");
-    let pool = policy.connection_pool.clone().unwrap_or_default();
-    let settings = tls::Settings::of(scope, called, &policy, port, subset_name);
-    let http2 = port.protocol.is_http2() || connection_pool::upgrades(scope, &pool, port.protocol);
-    let protocol = if http2 && !port.protocol.is_http2() {
-        Protocol::Http2
+    let mesh = scope.config.default_traffic_policy.as_ref();
+    let policy_over = |mesh: Option<&DefaultTrafficPolicy>| match rule {
+        Some(rule) => rule.settings(subset, port.number, mesh),
+        None => over_mesh(Default::default(), mesh),
+    };
+    let policy = policy_over(mesh);
+    let balancer = policy.load_balancer.as_ref();
+    let passthrough = "PASSTHROUGH";
+    let is_passthrough = balancer.is_some_and(|lb| lb.simple.as_deref() == Some(passthrough));
+    let is_dynamic = service.resolution == Resolution::DynamicDns && mesh::is_wildcard(host);
+    // What the rule or the subset says without regard to ports.
+    let without_ports = match subset {
+        Some(subset) => subset.traffic_policy.as_ref(),
+        None => rule.and_then(|rule| rule.policy.as_ref()),
+    };
+    let simple = without_ports
+        .and_then(|policy| policy.load_balancer.as_ref())
+        .and_then(|balancer| balancer.simple.as_deref());
+    let built = match whole {
+        Some(_) if simple == Some(passthrough) => DiscoveryType::OriginalDst,
+        Some(whole) => whole,
+        None => discovery(scope, called),
+    };
+    let kind = if is_passthrough {
+        DiscoveryType::OriginalDst
     } else {
-        port.protocol
+        built
     };
-    let (kind, lb) = match service.resolution {
-        _ if passthrough => (wire::cluster::DiscoveryType::OriginalDst, None),
-        Resolution::Dns => (wire::cluster::DiscoveryType::StrictDns, Some(&policy)),
-        Resolution::DnsRoundRobin => (wire::cluster::DiscoveryType::LogicalDns, Some(&policy)),
-        _ => (wire::cluster::DiscoveryType::Eds, Some(&policy)),
-    };
-    let view = EndpointView {
-        cluster: name.clone(),
-        host: service.id.clone(),
-        port: port.name.clone(),
-        subset: subset.map_or_else(Labels::new, |subset| subset.labels.clone()),
-        cluster_id: scope.workload.cluster.clone(),
-        mutual_tls: settings.uses_workload_certificate(),
-        modes: scope.modes.clone(),
-        unhealthy: policy
-            .outlier_detection
-            .as_ref()
-            .is_none_or(|od| od.min_health_percent <= 0),
-        distance: distance(scope, called, &policy),
-    };
-    let mut options = connection_pool::options(&pool, protocol_options(protocol));
-    if let Some(names) = settings.names_from_host() {
-        let made = options.get_or_insert_with(connection_pool::http1);
-        made.upstream_http_protocol_options = Some(names);
-    }
+    let pool = policy.connection_pool.clone().unwrap_or_default();
+    let mut options = Options::of(scope, port.protocol);
+    let statistics = statistics::outbound(scope, service, subset_name, (port.number, &port.name));
     let mut cluster = wire::Cluster {
-        alt_stat_name: format!("{name};"),
+        alt_stat_name: format!("{};", statistics.as_deref().unwrap_or(&name)),
         name,
-        connect_timeout: connection_pool::connect_timeout(scope, &pool),
         cluster_discovery_type: of_type(kind),
-        circuit_breakers: Some(connection_pool::limits(&pool)),
-        common_lb_config: Some(no_panic()),
+        common_lb_config: Some(wire::cluster::CommonLbConfig::default()),
         filters: greeting(scope),
-        metadata: Some(described(called, subset)),
-        typed_extension_protocol_options: options
-            .map(|options| (HTTP_OPTIONS.to_owned(), options.pack()))
-            .into_iter()
-            .collect(),
-        upstream_connection_options: connection_pool::keepalive(scope, &pool),
+        metadata: Some(described(called, subset, mode)),
         ..Default::default()
     };
-    match lb {
-        None => cluster.lb_policy = wire::cluster::LbPolicy::ClusterProvided as i32,
-        Some(policy) => load_balancer::apply(&mut cluster, policy.load_balancer.as_ref()),
+    let settings = tls::Settings::of(scope, called, &policy, without_ports, port, subset_name);
+    if is_dynamic {
+        resolved_on_the_way(scope, host, settings.is_lax(), &mut cluster);
+    } else if matches!(built, DiscoveryType::StrictDns | DiscoveryType::LogicalDns) {
+        resolve(scope, &mut cluster);
+        if service.resolves_both_families {
+            cluster.dns_lookup_family = wire::cluster::DnsLookupFamily::All as i32;
+        }
     }
+    if built == DiscoveryType::OriginalDst
+        && let Some(target) = service.port_overrides.get(&port.number)
+    {
+        cluster.lb_config = Some(wire::cluster::LbConfig::OriginalDstLbConfig(
+            wire::cluster::OriginalDstLbConfig {
+                upstream_port_override: number(u32::from(*target)),
+                ..Default::default()
+            },
+        ));
+    }
+    if connection_pool::upgrades(scope, &pool, port.protocol) {
+        options.upgrade();
+    }
+    let budget = policy.retry_budget.as_ref();
+    connection_pool::apply(scope, &mut cluster, &mut options, &pool, budget);
+    let features = &scope.features;
+    let needs_unhealthy = features.always_send_unhealthy || wishes_distance(called);
     if let Some(outlier) = &policy.outlier_detection {
-        outlier_detection::apply(&mut cluster, outlier);
+        outlier_detection::apply(&mut cluster, &mut options, outlier, needs_unhealthy);
     }
-    settings.apply(scope, &mut cluster, http2);
+    if features.send_unhealthy || needs_unhealthy {
+        // An endpoint that is told of as not ready is not to get traffic because most are so.
+        let common = cluster.common_lb_config.get_or_insert_default();
+        common.healthy_panic_threshold.get_or_insert_default();
+    }
+    let wish = Wish::of(scope, service, balancer);
+    if is_dynamic {
+        cluster.lb_policy = wire::cluster::LbPolicy::ClusterProvided as i32;
+        cluster.common_lb_config = None;
+    } else {
+        load_balancer::distance(&mut cluster, &wish);
+        if kind == DiscoveryType::OriginalDst {
+            cluster.lb_policy = wire::cluster::LbPolicy::ClusterProvided as i32;
+        } else {
+            load_balancer::apply(&mut cluster, balancer);
+            if features.redis_filter && port.protocol == Protocol::Redis {
+                load_balancer::shard(&mut cluster);
+            }
+        }
+        if sticks(called) && subset.is_none() {
+            keep_draining(&mut cluster);
+        }
+    }
+    // What the mesh says of ejection holds of clusters, not of the order of their endpoints.
+    let own = rule.map(|rule| rule.settings(subset, port.number, None));
+    let outlier = own.and_then(|own| own.outlier_detection);
+    let view = EndpointView {
+        cluster: cluster.name.clone(),
+        host: service.id.clone(),
+        port: port.name.clone(),
+        number: port.number,
+        subset: subset.map_or_else(Labels::new, |subset| subset.labels.clone()),
+        cluster_id: scope.workload.cluster.clone(),
+        mutual_tls: rule
+            .and_then(|rule| rule.tls_mode(subset, port.number))
+            .map(|mode| mode == TlsMode::IstioMutual),
+        mutual_only: mode == Mode::Passes,
+        reach: Reach::of(scope, service),
+        modes: scope.modes.clone(),
+        unhealthy: needs_unhealthy
+            || features.send_unhealthy
+                && outlier.as_ref().is_none_or(|od| od.min_health_percent <= 0),
+        distance: wish.distance(scope, outlier.is_some()),
+    };
+    if mode == Mode::Calls {
+        settings.apply(scope, &mut cluster, &mut options, is_dynamic);
+        if let Some(proxy_protocol) = &policy.proxy_protocol {
+            tls::tell_address(&mut cluster, proxy_protocol);
+        }
+    }
     let mut endpoints = None;
-    match kind {
-        wire::cluster::DiscoveryType::Eds => {
+    match built {
+        _ if is_dynamic || kind == DiscoveryType::OriginalDst => {
+            if built != kind && !has_names(called, &view) {
+                return None;
+            }
+        }
+        DiscoveryType::Eds => {
             cluster.eds_cluster_config = Some(wire::cluster::EdsClusterConfig {
                 eds_config: Some(ads()),
                 service_name: cluster.name.clone(),
             });
             endpoints = Some(view);
         }
-        wire::cluster::DiscoveryType::StrictDns | wire::cluster::DiscoveryType::LogicalDns => {
-            // Without an endpoint there is nothing to resolve.
-            let known = service.spelled_out.as_deref()?;
-            let assignment = assign(&view, known);
+        _ => {
+            let assignment = assign(&view, service.spelled_out.as_deref()?);
             if assignment.endpoints.is_empty() {
                 return None;
             }
             cluster.load_assignment = Some(assignment);
-            resolve(scope, &mut cluster);
         }
-        _ => {}
     }
+    cluster.typed_extension_protocol_options = options.packed().into_iter().collect();
     let mut origin: Vec<ObjectRef> = vec![service.origin.clone()];
     origin.extend(rule.iter().flat_map(|rule| rule.origin.iter().cloned()));
     Some(Made {
@@ -134,13 +254,64 @@ fn one(
     })
 }
 
+/// Whether the Service itself wishes that callers keep to what is near.
+fn wishes_distance(called: &OutboundService) -> bool {
+    use api::snapshot::TrafficDistribution::{SameNode, SameZone};
+    matches!(
+        called.service.traffic_distribution,
+        Some(SameZone | SameNode)
+    )
+}
+
+/// Whether sessions stick to endpoints, by labels of the Service.
+fn sticks(called: &OutboundService) -> bool {
+    let labels = &called.service.labels;
+    [
+        "istio.io/persistent-session",
+        "istio.io/persistent-session-header",
+    ]
+    .iter()
+    .any(|label| labels.get(*label).is_some_and(|value| !value.is_empty()))
+}
+
+/// Endpoints that end still serve the sessions that stick to them.
+fn keep_draining(cluster: &mut wire::Cluster) {
+    use proto::envoy::config::core::v3::{HealthStatus, HealthStatusSet};
+    let common = cluster.common_lb_config.get_or_insert_default();
+    common.override_host_status = Some(HealthStatusSet {
+        statuses: [
+            HealthStatus::Healthy,
+            HealthStatus::Draining,
+            HealthStatus::Unknown,
+            HealthStatus::Degraded,
+        ]
+        .map(|status| status as i32)
+        .to_vec(),
+    });
+}
+
+/// Whether there is anything to resolve, where endpoints are found by DNS.
+fn has_names(called: &OutboundService, view: &EndpointView) -> bool {
+    let dns = matches!(
+        called.service.resolution,
+        Resolution::Dns | Resolution::DnsRoundRobin
+    );
+    let known = called.service.spelled_out.as_deref();
+    !dns || known.is_some_and(|known| !assign(view, known).endpoints.is_empty())
+}
+
 fn described(
     called: &OutboundService,
     subset: Option<&Subset>,
+    mode: Mode,
 ) -> proto::envoy::config::core::v3::Metadata {
     let service = &called.service;
-    let mut fields = metadata::services(std::iter::once(service.as_ref()));
-    if service.external {
+    // Of a host that the caller names nobody knows the service.
+    let dynamic =
+        service.resolution == Resolution::DynamicDns && mesh::is_wildcard(&service.id.host);
+    let known = std::iter::once(service.as_ref()).filter(|_| !dynamic);
+    let mut fields = metadata::services(known);
+    if service.external && subset.is_none() && mode == Mode::Calls {
         fields.insert("external".to_owned(), metadata::yes());
     }
     if let Some(rule) = &called.rule {
@@ -156,13 +327,7 @@ fn described(
 /// How names are resolved.
 #[allow(deprecated, reason = "the form that upstream still sends")]
 fn resolve(scope: &Scope, cluster: &mut wire::Cluster) {
-    use wire::cluster::DnsLookupFamily;
-    let family = match (scope.families.v4, scope.families.v6) {
-        (true, true) => DnsLookupFamily::All,
-        (false, true) => DnsLookupFamily::V6Only,
-        _ => DnsLookupFamily::V4Only,
-    };
-    cluster.dns_lookup_family = family as i32;
+    cluster.dns_lookup_family = lookup_family(scope) as i32;
     cluster.dns_refresh_rate = span(scope.config.dns_refresh_rate);
     cluster.dns_jitter = Some(Duration {
         seconds: 0,
@@ -179,39 +344,21 @@ fn resolve(scope: &Scope, cluster: &mut wire::Cluster) {
     });
 }
 
-/// How distance counts: by the rule's or the mesh's settings once failures are noticed, else by the
-/// service's own wish.
-fn distance(scope: &Scope, called: &OutboundService, policy: &mesh::Policy) -> Distance {
-    let workload = &scope.workload;
-    let own = policy
-        .load_balancer
-        .as_ref()
-        .and_then(|lb| lb.locality_lb_setting.as_ref());
-    let settings = own.or(scope.config.locality_lb_setting.as_ref());
-    let enabled = settings.is_some_and(|settings| settings.enabled != Some(false));
-    let locality = workload.locality.clone();
-    match called.service.traffic_distribution.as_deref() {
-        Some(wish @ ("PreferClose" | "PreferSameZone" | "PreferSameNode")) if own.is_none() => {
-            return Distance::Preferred {
-                node: wish == "PreferSameNode",
-                locality,
-                on: workload.node.clone(),
-                network: workload.network.clone(),
-            };
-        }
-        _ => {}
-    }
-    let Some(settings) = settings.filter(|_| enabled) else {
-        return Distance::Ignored;
+/// The name that a caller says is resolved when it does.
+fn resolved_on_the_way(scope: &Scope, host: &str, lax: bool, cluster: &mut wire::Cluster) {
+    let config = dynamic::ClusterConfig {
+        cluster_implementation_specifier: Some(
+            dynamic::cluster_config::ClusterImplementationSpecifier::DnsCacheConfig(
+                filter::dynamic::cache(scope, host),
+            ),
+        ),
+        allow_insecure_cluster_options: lax,
+        ..Default::default()
     };
-    if settings.distribute.is_empty() && policy.outlier_detection.is_none()
-        || locality.is_unknown() && settings.failover_priority.is_empty()
-    {
-        return Distance::Ignored;
-    }
-    Distance::Settings {
-        settings: settings.clone(),
-        locality,
-        labels: workload.labels.clone(),
-    }
+    cluster.cluster_discovery_type = Some(wire::cluster::ClusterDiscoveryType::ClusterType(
+        wire::cluster::CustomClusterType {
+            name: "envoy.clusters.dynamic_forward_proxy".to_owned(),
+            typed_config: Some(config.pack()),
+        },
+    ));
 }

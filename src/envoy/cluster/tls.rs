@@ -1,19 +1,23 @@
 //! TLS towards a cluster: what the rule says, or the mesh's mTLS wherever the endpoint can.
 
-use api::networking::destination_rule::{ClientTls, TlsMode};
-use mesh::{Flavour, OutboundService, Policy, Port, Scope};
+use api::networking::destination_rule::{ClientTls, ProxyProtocol, TlsMode};
+use core::UpstreamHttpProtocolOptions as FromHost;
+use mesh::{Flavour, OutboundService, Policy, Port, Registry, Resolution, Role, Scope};
 use proto::envoy::config::cluster::v3 as wire;
 use proto::envoy::config::core::v3 as core;
+use proto::envoy::extensions::transport_sockets::proxy_protocol::v3::ProxyProtocolUpstreamTransport;
 use proto::envoy::extensions::transport_sockets::raw_buffer::v3::RawBuffer;
 use proto::envoy::extensions::transport_sockets::tls::v3 as tls;
 use proto::envoy::r#type::matcher::v3::{StringMatcher, string_matcher::MatchPattern};
 use proto::pack::Pack;
 
+use super::connection_pool::Options;
 use crate::metadata::{fields, text};
 use crate::names;
 use crate::parts::{ads, agent, transport_socket};
 
 const TLS_SOCKET: &str = "envoy.transport_sockets.tls";
+const PROXY_SOCKET: &str = "envoy.transport_sockets.upstream_proxy_protocol";
 
 /// How a cluster is spoken to.
 pub(super) enum Settings {
@@ -23,75 +27,136 @@ pub(super) enum Settings {
     Auto(Mutual),
     /// With the workload's certificate.
     Mutual(Mutual),
-    /// As the user says.
-    User(ClientTls),
+    /// As the user says; `named` when the user says which names the certificate may have.
+    User { own: ClientTls, named: bool },
+    /// As the user says, but with a secret that this proxy has no right to: it would wait for it for
+    /// ever, so calls go out as they are.
+    WithoutSecret,
 }
 
 /// The mesh's mTLS.
 pub(super) struct Mutual {
     sni: String,
     names: Vec<String>,
+    /// Whether the names do not count.
+    unchecked: bool,
 }
 
 impl Settings {
+    /// `policy` is what holds of the port; `without_ports` what the rule or the subset says of all.
     pub(super) fn of(
         scope: &Scope,
         called: &OutboundService,
         policy: &Policy,
+        without_ports: Option<&Policy>,
         port: &Port,
         subset: &str,
     ) -> Self {
-        let host = &called.service.id.host;
+        let service = &called.service;
         let mutual = |sni: &str, names: &[String]| Mutual {
             sni: match sni {
-                "" => names::sni(port.number, subset, host),
+                // A name that the caller says is its own server name.
+                "" if is_dynamic(called) => String::new(),
+                "" => names::sni(port.number, subset, &service.id.host),
                 own => own.to_owned(),
             },
-            names: if names.is_empty() {
+            names: if names.is_empty() && !is_dynamic(called) {
                 identities(scope, called)
             } else {
                 names.to_vec()
             },
+            unchecked: policy
+                .tls
+                .as_ref()
+                .is_some_and(|own| own.insecure_skip_verify == Some(true)),
         };
-        match &policy.tls {
-            Some(own) => match own.mode {
-                TlsMode::Disable => Settings::Plain,
-                TlsMode::IstioMutual => Settings::Mutual(mutual(&own.sni, &own.subject_alt_names)),
-                TlsMode::Simple | TlsMode::Mutual => Settings::User(own.clone()),
-            },
-            None if scope.config.enable_auto_mtls
-                && called.expects_mutual_tls(policy, port.number) =>
+        let files = scope.settings.client_files.as_ref();
+        // Files of a certificate that the proxy brings stand for the mesh's own.
+        let by_files = |sni: &str, names: Vec<String>, unchecked| {
+            files.map(|files| ClientTls {
+                mode: TlsMode::Mutual,
+                client_certificate: files.chain.clone(),
+                private_key: files.key.clone(),
+                ca_certificates: files.root.clone(),
+                subject_alt_names: names,
+                sni: sni.to_owned(),
+                insecure_skip_verify: unchecked,
+                ..ClientTls::default()
+            })
+        };
+        let Some(own) = &policy.tls else {
+            if !scope.config.enable_auto_mtls
+                || !called.expects_mutual_tls(without_ports, port.number)
             {
-                Settings::Auto(mutual("", &[]))
+                return Settings::Plain;
             }
-            None => Settings::Plain,
+            let made = mutual("", &[]);
+            return match by_files(&made.sni, made.names.clone(), None) {
+                Some(own) => Settings::User { own, named: true },
+                None => Settings::Auto(made),
+            };
+        };
+        let unchecked = own.insecure_skip_verify;
+        match own.mode {
+            TlsMode::Disable => Settings::Plain,
+            TlsMode::IstioMutual | TlsMode::Mutual if files.is_some() && !service.external => {
+                let files = by_files(&own.sni, own.subject_alt_names.clone(), unchecked);
+                Settings::User {
+                    own: files.unwrap_or_default(),
+                    named: !own.subject_alt_names.is_empty(),
+                }
+            }
+            TlsMode::IstioMutual => Settings::Mutual(mutual(&own.sni, &own.subject_alt_names)),
+            TlsMode::Simple | TlsMode::Mutual => {
+                let mut own = own.clone();
+                let selects = called
+                    .rule
+                    .as_ref()
+                    .is_some_and(|rule| rule.selector.is_some());
+                let secret = !own.credential_name.is_empty()
+                    && !own.credential_name.starts_with("configmap://");
+                if secret && scope.role == Role::Sidecar && !selects {
+                    return Settings::WithoutSecret;
+                }
+                let named = !own.subject_alt_names.is_empty();
+                if service.registry == Registry::External && !named {
+                    own.subject_alt_names = identities(scope, called);
+                }
+                Settings::User { own, named }
+            }
         }
     }
 
-    pub(super) fn uses_workload_certificate(&self) -> bool {
-        matches!(self, Settings::Auto(_) | Settings::Mutual(_))
+    /// Whether a cluster whose names are resolved on the way lacks what would make TLS to them
+    /// safe. Envoy wants that to be said.
+    pub(super) fn is_lax(&self) -> bool {
+        let lax = |sni: &str, unchecked: bool| !sni.is_empty() || unchecked;
+        match self {
+            Settings::User { own, .. } => lax(&own.sni, own.insecure_skip_verify == Some(true)),
+            Settings::Mutual(own) => lax(&own.sni, own.unchecked),
+            Settings::Plain | Settings::Auto(_) | Settings::WithoutSecret => false,
+        }
     }
 
-    /// Whether the caller's Host header is the server name that is sent, and the name that the
-    /// server's certificate must have: for users' TLS that names neither.
-    pub(super) fn names_from_host(&self) -> Option<core::UpstreamHttpProtocolOptions> {
-        let Settings::User(own) = self else {
-            return None;
-        };
-        let unchecked = own.insecure_skip_verify == Some(true);
-        own.sni
-            .is_empty()
-            .then(|| core::UpstreamHttpProtocolOptions {
-                auto_sni: true,
-                auto_san_validation: own.subject_alt_names.is_empty() && !unchecked,
-                ..Default::default()
-            })
-    }
-
-    pub(super) fn apply(self, scope: &Scope, cluster: &mut wire::Cluster, http2: bool) {
+    /// Puts it on a cluster; `dynamic` where the caller's name is resolved on the way.
+    pub(super) fn apply(
+        self,
+        scope: &Scope,
+        cluster: &mut wire::Cluster,
+        options: &mut Options,
+        dynamic: bool,
+    ) {
+        let http2 = options.is_http2();
         match self {
             Settings::Plain => {}
             Settings::Mutual(mutual) => {
+                if dynamic {
+                    let unchecked = mutual.unchecked;
+                    set_names(
+                        options,
+                        names_from_host(&mutual.sni, false, unchecked, dynamic),
+                    );
+                }
                 cluster.transport_socket = Some(mutual_socket(scope, mutual, http2));
             }
             Settings::Auto(mutual) => {
@@ -105,25 +170,96 @@ impl Settings {
                     cluster.transport_socket_matches = by_ability(socket);
                 }
             }
-            Settings::User(own) => {
-                // Istio's own ALPN is none of a stranger's business.
-                let metadata = cluster.metadata.get_or_insert_default();
-                let fields = metadata
-                    .filter_metadata
-                    .entry("istio".to_owned())
-                    .or_default();
-                fields
-                    .fields
-                    .insert("alpn_override".to_owned(), text("false"));
-                cluster.transport_socket = Some(user_socket(&own, http2));
+            Settings::WithoutSecret => without_own_alpn(cluster),
+            Settings::User { own, named } => {
+                without_own_alpn(cluster);
+                let unchecked = own.insecure_skip_verify == Some(true);
+                set_names(
+                    options,
+                    names_from_host(&own.sni, named, unchecked, dynamic),
+                );
+                let Some(socket) = user_socket(scope, &own, http2) else {
+                    return;
+                };
+                cluster.transport_socket = Some(socket);
             }
         }
     }
 }
 
+/// Whether the name that a caller says is resolved when it does.
+fn is_dynamic(called: &OutboundService) -> bool {
+    let service = &called.service;
+    service.resolution == Resolution::DynamicDns && mesh::is_wildcard(&service.id.host)
+}
+
+/// Istio's own ALPN is none of a stranger's business.
+fn without_own_alpn(cluster: &mut wire::Cluster) {
+    let metadata = cluster.metadata.get_or_insert_default();
+    let fields = metadata
+        .filter_metadata
+        .entry("istio".to_owned())
+        .or_default();
+    fields
+        .fields
+        .insert("alpn_override".to_owned(), text("false"));
+}
+
+/// The caller's Host header is the server name that is sent, and the name that the server's
+/// certificate must have: for TLS that names neither, and for hosts that the caller names.
+fn names_from_host(sni: &str, named: bool, unchecked: bool, dynamic: bool) -> FromHost {
+    let auto_sni = sni.is_empty();
+    FromHost {
+        auto_sni,
+        auto_san_validation: (dynamic || auto_sni && !named) && !unchecked,
+        ..Default::default()
+    }
+}
+
+fn set_names(options: &mut Options, from_host: FromHost) {
+    if from_host != FromHost::default() {
+        let made = options.0.get_or_insert_default();
+        made.upstream_http_protocol_options = Some(from_host);
+    }
+}
+
+/// Tells the upstream the address of the caller, before anything else.
+pub(super) fn tell_address(cluster: &mut wire::Cluster, settings: &ProxyProtocol) {
+    let wrapped = |inner: core::TransportSocket| {
+        let version = match settings.version.as_str() {
+            "V2" => core::proxy_protocol_config::Version::V2,
+            _ => core::proxy_protocol_config::Version::V1,
+        };
+        let config = ProxyProtocolUpstreamTransport {
+            config: Some(core::ProxyProtocolConfig {
+                version: version as i32,
+                ..Default::default()
+            }),
+            transport_socket: Some(inner),
+            ..Default::default()
+        };
+        transport_socket(PROXY_SOCKET, config.pack())
+    };
+    if cluster.transport_socket_matches.is_empty() {
+        let inner = cluster.transport_socket.take();
+        let inner = inner.unwrap_or_else(|| core::TransportSocket {
+            name: "raw_buffer".to_owned(),
+            ..plaintext()
+        });
+        cluster.transport_socket = Some(wrapped(inner));
+    }
+    for matched in &mut cluster.transport_socket_matches {
+        matched.transport_socket = matched.transport_socket.take().map(&wrapped);
+    }
+}
+
+fn plaintext() -> core::TransportSocket {
+    let config = RawBuffer::default().pack();
+    transport_socket("envoy.transport_sockets.raw_buffer", config)
+}
+
 /// TLS for endpoints that say that they can, plaintext for others.
 fn by_ability(socket: core::TransportSocket) -> Vec<wire::cluster::TransportSocketMatch> {
-    let plain = RawBuffer::default().pack();
     vec![
         wire::cluster::TransportSocketMatch {
             name: "tlsMode-istio".to_owned(),
@@ -133,10 +269,7 @@ fn by_ability(socket: core::TransportSocket) -> Vec<wire::cluster::TransportSock
         wire::cluster::TransportSocketMatch {
             name: "tlsMode-disabled".to_owned(),
             r#match: Some(fields([])),
-            transport_socket: Some(transport_socket(
-                "envoy.transport_sockets.raw_buffer",
-                plain,
-            )),
+            transport_socket: Some(plaintext()),
         },
     ]
 }
@@ -180,9 +313,19 @@ fn mutual_socket(scope: &Scope, mutual: Mutual, http2: bool) -> core::TransportS
     transport_socket(TLS_SOCKET, context.pack())
 }
 
-fn user_socket(own: &ClientTls, http2: bool) -> core::TransportSocket {
+/// TLS as the user says; `None` when it lacks what the user's mode needs.
+pub(super) fn user_socket(
+    scope: &Scope,
+    own: &ClientTls,
+    http2: bool,
+) -> Option<core::TransportSocket> {
+    let mut parameters = versions();
+    if let Some(mesh) = &scope.config.tls_defaults {
+        parameters.ecdh_curves.clone_from(&mesh.ecdh_curves);
+        parameters.cipher_suites.clone_from(&mesh.cipher_suites);
+    }
     let mut common = tls::CommonTlsContext {
-        tls_params: Some(versions()),
+        tls_params: Some(parameters),
         alpn_protocols: if http2 {
             vec!["h2".to_owned()]
         } else {
@@ -190,35 +333,34 @@ fn user_socket(own: &ClientTls, http2: bool) -> core::TransportSocket {
         },
         ..Default::default()
     };
-    let named = |name: String| tls::SdsSecretConfig {
-        name,
-        sds_config: Some(core::ConfigSource {
-            initial_fetch_timeout: None,
-            ..ads()
-        }),
-    };
-    let at_once = |name: &str| {
-        let mut found = secret(name);
-        if let Some(source) = &mut found.sds_config {
-            source.initial_fetch_timeout = None;
-        }
-        found
-    };
+    let unchecked = own.insecure_skip_verify == Some(true);
     let names = exact(&own.subject_alt_names);
     if !own.credential_name.is_empty() {
-        let name = format!("kubernetes://{}", own.credential_name);
         if own.mode == TlsMode::Mutual {
-            common.tls_certificate_sds_secret_configs = vec![named(name.clone())];
+            let certificate = credential(&own.credential_name);
+            common.tls_certificate_sds_secret_configs = vec![certificate];
         }
-        common.validation_context_type = Some(validation(named(format!("{name}-cacert")), names));
+        if !unchecked {
+            let roots = credential(&format!("{}-cacert", own.credential_name));
+            common.validation_context_type = Some(validation(roots, names));
+        }
     } else {
         if own.mode == TlsMode::Mutual {
+            if own.client_certificate.is_empty() || own.private_key.is_empty() {
+                return None;
+            }
             let name = format!("file-cert:{}~{}", own.client_certificate, own.private_key);
-            common.tls_certificate_sds_secret_configs = vec![at_once(&name)];
+            common.tls_certificate_sds_secret_configs = vec![file(&name)];
         }
-        if !own.ca_certificates.is_empty() {
-            let name = format!("file-root:{}", own.ca_certificates);
-            let mut checked = validation(at_once(&name), names);
+        common.validation_context_type = Some(if unchecked {
+            let unchecked = tls::CertificateValidationContext::default();
+            tls::common_tls_context::ValidationContextType::ValidationContext(unchecked)
+        } else {
+            let path = match own.ca_certificates.as_str() {
+                "" => "system",
+                path => path,
+            };
+            let mut checked = validation(file(&format!("file-root:{path}")), names);
             if !own.ca_crl.is_empty()
                 && let tls::common_tls_context::ValidationContextType::CombinedValidationContext(
                     both,
@@ -230,22 +372,15 @@ fn user_socket(own: &ClientTls, http2: bool) -> core::TransportSocket {
                     ..Default::default()
                 });
             }
-            common.validation_context_type = Some(checked);
-        } else if own.insecure_skip_verify != Some(true) {
-            let name = "file-root:system";
-            common.validation_context_type = Some(validation(at_once(name), names));
-        } else {
-            let unchecked = tls::CertificateValidationContext::default();
-            common.validation_context_type =
-                Some(tls::common_tls_context::ValidationContextType::ValidationContext(unchecked));
-        }
+            checked
+        });
     }
     let context = tls::UpstreamTlsContext {
         common_tls_context: Some(common),
         sni: own.sni.clone(),
         ..Default::default()
     };
-    transport_socket(TLS_SOCKET, context.pack())
+    Some(transport_socket(TLS_SOCKET, context.pack()))
 }
 
 /// A secret that the agent serves.
@@ -253,6 +388,32 @@ pub(crate) fn secret(name: &str) -> tls::SdsSecretConfig {
     tls::SdsSecretConfig {
         name: name.to_owned(),
         sds_config: Some(agent()),
+    }
+}
+
+/// A file that the agent serves.
+pub(crate) fn file(name: &str) -> tls::SdsSecretConfig {
+    let mut found = secret(name);
+    if let Some(source) = &mut found.sds_config {
+        source.initial_fetch_timeout = None;
+    }
+    found
+}
+
+/// A credential by the name that users give it: the control plane serves it, but for the workload's
+/// own certificate.
+pub(crate) fn credential(name: &str) -> tls::SdsSecretConfig {
+    match name {
+        "builtin://" => secret("default"),
+        "builtin://-cacert" => secret("ROOTCA"),
+        name => tls::SdsSecretConfig {
+            name: mesh::secret_name(name).unwrap_or_else(|| "invalid://".to_owned()),
+            // A secret that does not exist must not keep everything else waiting for ever.
+            sds_config: Some(core::ConfigSource {
+                initial_fetch_timeout: None,
+                ..ads()
+            }),
+        },
     }
 }
 
@@ -265,7 +426,7 @@ pub(crate) fn versions() -> tls::TlsParameters {
     }
 }
 
-fn exact(names: &[String]) -> Vec<StringMatcher> {
+pub(crate) fn exact(names: &[String]) -> Vec<StringMatcher> {
     let matchers = names.iter().map(|name| StringMatcher {
         match_pattern: Some(MatchPattern::Exact(name.clone())),
         ..Default::default()

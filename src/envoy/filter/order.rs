@@ -1,6 +1,6 @@
 //! The one order of HTTP filters, by the side that a connection manager is on.
 
-use mesh::Flavour;
+use mesh::{Flavour, Scope};
 use proto::envoy::extensions::filters::http;
 use proto::envoy::extensions::filters::network::http_connection_manager::v3::{
     HttpFilter, http_filter,
@@ -8,17 +8,34 @@ use proto::envoy::extensions::filters::network::http_connection_manager::v3::{
 use proto::google::protobuf::Any;
 use proto::pack::Pack;
 
-use super::peer;
+use super::{dynamic, peer};
 use crate::listener::filter_chain::Side;
 
-/// All filters in order. `grpc_web` translates that protocol.
-pub(crate) fn filters(flavour: Flavour, side: Side, grpc_web: bool) -> Vec<HttpFilter> {
-    let own = flavour == Flavour::IstioProxy;
+/// What decides which filters there are, beside the scope.
+pub(crate) struct Wanted {
+    pub(crate) side: Side,
+    /// Translates that protocol.
+    pub(crate) grpc_web: bool,
+    /// No headers about what the proxy did.
+    pub(crate) quiet: bool,
+    /// Hosts outside of the mesh are not told who is asking.
+    pub(crate) skips_peers: bool,
+    /// Wildcard host whose names are resolved on the way.
+    pub(crate) dynamic: Option<String>,
+    /// Names of unknown hosts are resolved on the way.
+    pub(crate) any_name: bool,
+}
+
+/// All filters in order.
+pub(crate) fn filters(scope: &Scope, wanted: &Wanted) -> Vec<HttpFilter> {
+    let own = scope.flavour == Flavour::IstioProxy;
+    let side = wanted.side;
     let mut filters = Vec::new();
     if own {
-        filters.push(filter("istio.metadata_exchange", peer::http(side)));
+        let exchange = peer::http(side, wanted.skips_peers);
+        filters.push(filter("istio.metadata_exchange", exchange));
     }
-    if grpc_web {
+    if wanted.grpc_web {
         let web = http::grpc_web::v3::GrpcWeb::default();
         filters.push(filter("envoy.filters.http.grpc_web", web.pack()));
     }
@@ -33,7 +50,6 @@ pub(crate) fn filters(flavour: Flavour, side: Side, grpc_web: bool) -> Vec<HttpF
     };
     let fault = http::fault::v3::HttpFault::default();
     let cors = http::cors::v3::Cors::default();
-    let router = http::router::v3::Router::default();
     filters.push(filter("envoy.filters.http.grpc_stats", stats.pack()));
     if own && side != Side::Inbound {
         filters.push(filter("istio.alpn", peer::alpn()));
@@ -42,14 +58,31 @@ pub(crate) fn filters(flavour: Flavour, side: Side, grpc_web: bool) -> Vec<HttpF
         filter("envoy.filters.http.fault", fault.pack()),
         filter("envoy.filters.http.cors", cors.pack()),
     ]);
-    if own {
+    if super::are_counted(scope) {
         filters.push(filter("istio.stats", peer::stats(side)));
     }
+    if scope.features.persistent_sessions && side != Side::Inbound {
+        let sessions = http::stateful_session::v3::StatefulSession::default();
+        filters.push(filter(
+            "envoy.filters.http.stateful_session",
+            sessions.pack(),
+        ));
+    }
+    if let Some(host) = &wanted.dynamic {
+        filters.push(filter(dynamic::HTTP, dynamic::by_host(scope, host)));
+    }
+    if wanted.any_name {
+        filters.push(filter(dynamic::HTTP, dynamic::by_any_host(scope)));
+    }
+    let router = http::router::v3::Router {
+        suppress_envoy_headers: wanted.quiet,
+        ..Default::default()
+    };
     filters.push(filter("envoy.filters.http.router", router.pack()));
     filters
 }
 
-fn filter(name: &str, config: Any) -> HttpFilter {
+pub(crate) fn filter(name: &str, config: Any) -> HttpFilter {
     HttpFilter {
         name: name.to_owned(),
         config_type: Some(http_filter::ConfigType::TypedConfig(config)),

@@ -7,15 +7,21 @@ use proto::pack::Pack;
 use crate::listener::filter_chain::Side;
 use crate::metadata::{fields, text, yes};
 
-/// Exchange of metadata by headers of requests, with a look at the workloads that are known.
-pub(crate) fn http(side: Side) -> Any {
+/// Exchange of metadata by headers of requests, with a look at the workloads that are known;
+/// `within_mesh`: hosts outside of it get no headers.
+pub(crate) fn http(side: Side, within_mesh: bool) -> Any {
     let way = |name: &str| object(fields([(name, object(fields([])))]));
     let direction = match side {
         Side::Inbound => "downstream",
         Side::Outbound | Side::Gateway => "upstream",
     };
     let discovery = list(vec![way("istio_headers"), way("workload_discovery")]);
-    let propagation = list(vec![way("istio_headers")]);
+    let limits = if within_mesh {
+        fields([("skip_external_clusters", yes())])
+    } else {
+        fields([])
+    };
+    let propagation = list(vec![object(fields([("istio_headers", object(limits))]))]);
     typed(
         "io.istio.http.peer_metadata.Config",
         fields([

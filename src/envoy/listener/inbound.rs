@@ -1,26 +1,31 @@
 //! The inbound listener of sidecars: filter chains per port of the workload, by what the mTLS mode
 //! and the protocol of the port allow, then those for all other ports.
 
-use mesh::{Flavour, InboundPort, Mode, Protocol, Scope};
+use std::collections::BTreeMap;
+
+use base::ObjectRef;
+use mesh::{Flavour, InboundPort, Interception, Mode, Protocol, Scope};
 use proto::envoy::config::core::v3 as core;
 use proto::envoy::config::core::v3::TrafficDirection;
 use proto::envoy::config::listener::v3::{
-    FilterChain, FilterChainMatch, Listener, ListenerFilterChainMatchPredicate,
-    listener_filter_chain_match_predicate,
+    Filter, FilterChain, FilterChainMatch, Listener, ListenerFilter,
+    ListenerFilterChainMatchPredicate, listener_filter_chain_match_predicate,
 };
 use proto::envoy::extensions::transport_sockets::tls::v3 as tls;
 use proto::envoy::r#type::matcher::v3::{StringMatcher, string_matcher::MatchPattern};
 use proto::envoy::r#type::v3::Int32Range;
 use proto::pack::Pack;
 
-use super::filter_chain::{self, Routes, Side};
-use super::{Made, any_address, http_inspector, original_destination, timeout, tls_inspector};
-use crate::cluster::tls::{secret, validation, versions};
-use crate::parts::{flag, number, socket, transport_socket};
-use crate::{access_log, names, route};
+use listener_filter_chain_match_predicate::{MatchSet, Rule};
 
-/// The port that captured inbound traffic is sent to.
-const CAPTURED: u16 = 15006;
+use super::filter_chain::{self, Routes, Side, Statistics};
+use super::outbound::{PLAIN_HTTP, plain_http};
+use super::table::additional;
+use super::{Made, address, balanced, http, opaque, server_tls, wildcards};
+use super::{http_inspector, original_destination, original_source, timeout, tls_inspector};
+use crate::cluster::tls::{secret, validation, versions};
+use crate::parts::{flag, number, transport_socket};
+use crate::{access_log, metadata, names, route};
 
 const MESH_HTTP: [&str; 3] = ["istio-http/1.0", "istio-http/1.1", "istio-h2"];
 const MESH_TCP: [&str; 2] = ["istio-peer-exchange", "istio"];
@@ -31,7 +36,6 @@ const MESH_ALL: [&str; 5] = [
     "istio-http/1.1",
     "istio-h2",
 ];
-const PLAIN_HTTP: [&str; 2] = ["http/1.1", "h2c"];
 
 /// Ciphers of TLS 1.2 towards workloads.
 const CIPHERS: [&str; 6] = [
@@ -46,33 +50,32 @@ const CIPHERS: [&str; 6] = [
 /// What a connection must look like, and how it is served then.
 struct Chain {
     transport: &'static str,
-    protocols: &'static [&'static str],
+    protocols: Vec<String>,
     /// Whether TLS ends here.
     tls: bool,
     http: bool,
 }
 
-const fn on(
-    transport: &'static str,
-    protocols: &'static [&'static str],
-    tls: bool,
-    http: bool,
-) -> Chain {
+fn on(transport: &'static str, protocols: &[&str], tls: bool, http: bool) -> Chain {
     Chain {
         transport,
-        protocols,
+        protocols: protocols.iter().map(|name| (*name).to_owned()).collect(),
         tls,
         http,
     }
 }
 
 /// The chains of a port, by mode and protocol.
-fn chains(mode: Mode, protocol: Protocol) -> Vec<Chain> {
+fn chains(scope: &Scope, mode: Mode, protocol: Protocol) -> Vec<Chain> {
     let (http, unknown) = (protocol.is_http(), protocol == Protocol::Unsupported);
+    let plain = || Chain {
+        protocols: plain_http(scope),
+        ..on("raw_buffer", &[], false, true)
+    };
     match mode {
         Mode::Permissive if unknown => vec![
             on("tls", &MESH_HTTP, true, true),
-            on("raw_buffer", &PLAIN_HTTP, false, true),
+            plain(),
             on("tls", &MESH_TCP, true, false),
             on("raw_buffer", &[], false, false),
             on("tls", &[], false, false),
@@ -91,19 +94,29 @@ fn chains(mode: Mode, protocol: Protocol) -> Vec<Chain> {
             on("tls", &[], true, false),
         ],
         Mode::Strict => vec![on("tls", &[], true, http)],
-        Mode::Disable if unknown => vec![
-            on("raw_buffer", &PLAIN_HTTP, false, true),
-            on("", &[], false, false),
-        ],
+        Mode::Disable if unknown => vec![plain(), on("raw_buffer", &[], false, false)],
         Mode::Disable => vec![on("raw_buffer", &[], false, http)],
     }
 }
 
-pub(crate) fn all(scope: &Scope) -> Made {
+/// The chains of a port with TLS of its own.
+fn of_own_tls(protocol: Protocol) -> Vec<Chain> {
+    vec![on("tls", &[], true, protocol.is_http())]
+}
+
+/// The listener that captured inbound traffic arrives at, and those of a Sidecar that bind to their
+/// ports.
+pub(crate) fn all(scope: &Scope) -> Vec<Made> {
+    let config = &scope.config;
+    if config.proxy_listen_port == 0 {
+        return Vec::new();
+    }
+    let inbound = &scope.inbound;
+    let captured = config.proxy_inbound_listen_port;
     let mut filter_chains = vec![FilterChain {
         name: "virtualInbound-blackhole".to_owned(),
         filter_chain_match: Some(FilterChainMatch {
-            destination_port: number(CAPTURED.into()),
+            destination_port: number(captured.into()),
             ..Default::default()
         }),
         filters: filter_chain::opaque(
@@ -113,36 +126,131 @@ pub(crate) fn all(scope: &Scope) -> Made {
         ),
         ..Default::default()
     }];
-    let inbound = &scope.inbound;
     filter_chains.extend(of(scope, None, None, inbound.mode));
-    for port in &inbound.ports {
-        filter_chains.extend(of(scope, Some(port.target), Some(port), port.mode));
-    }
     for (port, mode) in &inbound.port_modes {
         let known = inbound.ports.iter().any(|known| known.target == *port);
         if !known && *mode != inbound.mode {
             filter_chains.extend(of(scope, Some(*port), None, *mode));
         }
     }
-    let origin = inbound.ports.iter().flat_map(|port| port.services.iter());
-    let origin = origin.map(|service| service.origin.clone()).collect();
-    let listener = Listener {
-        name: "virtualInbound".to_owned(),
-        address: Some(socket(any_address(scope), CAPTURED)),
-        traffic_direction: TrafficDirection::Inbound as i32,
-        max_connections_to_accept_per_socket_event: number(1),
-        listener_filters: listener_filters(scope),
-        listener_filters_timeout: timeout(scope),
-        continue_on_listener_filters_timeout: true,
-        access_log: access_log::of_listener(scope),
-        filter_chains,
-        ..Default::default()
+    let mut own = Vec::new();
+    for port in &inbound.ports {
+        if !can_bind(scope, port) {
+            continue;
+        }
+        let chains = of(scope, Some(port.target), Some(port), port.mode);
+        if port.listener.as_ref().is_some_and(|own| own.binds_to_port) {
+            own.push(bound(scope, port, chains));
+        } else {
+            filter_chains.extend(chains);
+        }
+    }
+    if scope.settings.interception == Interception::None {
+        return own;
+    }
+    let origin = inbound.ports.iter().flat_map(origin).collect();
+    let wildcards = wildcards(scope);
+    let binds = if scope.features.dual_stack {
+        wildcards.as_slice()
+    } else {
+        &wildcards[..1]
     };
-    Made {
+    let transparent = scope.settings.interception == Interception::Transparent;
+    let listener = Listener {
+        transparent: if transparent { flag(true) } else { None },
+        ..listener(
+            scope,
+            "virtualInbound",
+            binds,
+            captured,
+            filter_chains,
+            false,
+        )
+    };
+    let captured = Made {
         listener,
         origin,
         routes: Vec::new(),
+    };
+    std::iter::once(captured).chain(own).collect()
+}
+
+/// A listener of a Sidecar on a port of its own.
+fn bound(scope: &Scope, port: &InboundPort, chains: Vec<FilterChain>) -> Made {
+    let binds = binds(scope, port);
+    let name = format!("{}_{}", binds[0], port.target);
+    Made {
+        listener: listener(scope, &name, &binds, port.target, chains, true),
+        origin: origin(port).collect(),
+        routes: Vec::new(),
     }
+}
+
+fn origin(port: &InboundPort) -> impl Iterator<Item = ObjectRef> {
+    let services = port.services.iter().map(|service| service.origin.clone());
+    let sidecar = port.listener.iter().map(|own| own.origin.clone());
+    services.chain(sidecar)
+}
+
+fn listener(
+    scope: &Scope,
+    name: &str,
+    binds: &[String],
+    port: u16,
+    filter_chains: Vec<FilterChain>,
+    own: bool,
+) -> Listener {
+    Listener {
+        name: name.to_owned(),
+        address: Some(address(&binds[0], port)),
+        additional_addresses: additional(binds, port),
+        traffic_direction: TrafficDirection::Inbound as i32,
+        max_connections_to_accept_per_socket_event: number(1),
+        connection_balance_config: balanced(scope.settings.balances_inbound),
+        listener_filters: listener_filters(scope, &filter_chains, own),
+        listener_filters_timeout: timeout(scope),
+        continue_on_listener_filters_timeout: true,
+        access_log: access_log::of_listener(scope, Side::Inbound),
+        filter_chains,
+        ..Default::default()
+    }
+}
+
+/// The addresses that a port is known by: those of its Sidecar's listener, one of the proxy's own
+/// when that says none, or every address.
+fn binds(scope: &Scope, port: &InboundPort) -> Vec<String> {
+    match &port.listener {
+        None => wildcards(scope),
+        Some(own) if !own.bind.is_empty() => vec![own.bind.clone()],
+        Some(own) => match own.unicast {
+            Some(address) => vec![address.to_string()],
+            None => wildcards(scope),
+        },
+    }
+}
+
+/// Whether a port may be listened for: those of the bootstrap are taken, and low ones need
+/// privileges.
+fn can_bind(scope: &Scope, port: &InboundPort) -> bool {
+    let anywhere = wildcards(scope);
+    let target = port.target;
+    let (bind, binds_to_port) = match &port.listener {
+        None => (anywhere[0].as_str(), false),
+        Some(own) => (own.bind.as_str(), own.binds_to_port),
+    };
+    if binds_to_port && (1..1024).contains(&target) && scope.settings.unprivileged {
+        return false;
+    }
+    let config = &scope.config;
+    let captured = port.listener.is_none()
+        && (target == config.proxy_listen_port || target == config.proxy_inbound_listen_port);
+    let taken = scope.settings.taken.contains(&target) || captured;
+    let everywhere = if bind.is_empty() {
+        port.port.protocol.is_http()
+    } else {
+        bind == anywhere[0]
+    };
+    !(everywhere && taken)
 }
 
 /// Chains for one port of the workload, for another port that differs in its mode, or for the rest.
@@ -157,53 +265,62 @@ fn of(
         Some(port) => names::inbound(port.target),
         None => names::INBOUND_PASSTHROUGH.to_owned(),
     };
-    let statistics = match port {
-        Some(port) => format!("inbound_{}_{}", any_address(scope), port.target),
+    let own = port.map(|port| format!("{}_{}", binds(scope, port)[0], port.target));
+    let statistics = match &own {
+        Some(name) => format!("inbound_{name}"),
         None => cluster.clone(),
     };
-    let chains = chains(mode, protocol);
+    let sidecar = port.and_then(|port| port.listener.as_ref());
+    // TLS of a Sidecar's own ends where the mesh's does not.
+    let tls = sidecar.and_then(|own| own.tls.as_ref());
+    let tls = tls.filter(|_| mode == Mode::Disable);
+    let chains = match tls {
+        Some(_) => of_own_tls(protocol),
+        None => chains(scope, mode, protocol),
+    };
     let made = chains.into_iter().map(|chain| {
-        let filters = if chain.http {
-            let routes = Routes::Inline(Box::new(route::inbound(&cluster, port)));
-            let mut filters = Vec::new();
-            filters.extend(filter_chain::greeting(scope, Side::Inbound));
-            filters.push(filter_chain::http(
-                scope,
-                Side::Inbound,
-                &statistics,
+        let mut filters: Vec<Filter> = filter_chain::greeting(scope, Side::Inbound)
+            .into_iter()
+            .collect();
+        if chain.http {
+            let routes = Routes::Inline(Box::new(route::inbound(scope, &cluster, port)));
+            let wanted = http::Wanted {
+                side: Side::Inbound,
+                statistics: Statistics::Listener(&statistics),
                 protocol,
                 routes,
-            ));
-            filters
+                dynamic: None,
+                http1: None,
+            };
+            filters.push(http::manager(scope, wanted));
         } else {
-            let mut filters = Vec::new();
-            filters.extend(filter_chain::greeting(scope, Side::Inbound));
             filters.extend(filter_chain::metrics(scope, Side::Inbound));
-            filters.extend(filter_chain::before(protocol, &cluster));
-            filters.push(filter_chain::tcp(scope, &cluster));
-            filters
-        };
-        let name = match (port, number_, chain.http) {
-            (Some(port), _, _) => format!("{}_{}", any_address(scope), port.target),
-            (None, Some(number), _) => format!("{}_{number}", any_address(scope)),
-            (None, None, true) => "virtualInbound-catchall-http".to_owned(),
-            (None, None, false) => "virtualInbound".to_owned(),
+            let mut proxy = filter_chain::to(scope, Side::Inbound, &cluster);
+            if let Some(name) = crate::statistics::connections(scope, port) {
+                proxy.stat_prefix = name;
+            }
+            filters.extend(opaque::ending(scope, protocol, proxy));
+        }
+        let name = match (&own, number_, chain.http) {
+            (Some(name), _, _) => name.clone(),
+            (None, _, true) => "virtualInbound-catchall-http".to_owned(),
+            (None, _, false) => "virtualInbound".to_owned(),
         };
         let matched = FilterChainMatch {
             destination_port: number_.and_then(|port| number(port.into())),
             transport_protocol: chain.transport.to_owned(),
-            application_protocols: chain
-                .protocols
-                .iter()
-                .map(|name| (*name).to_owned())
-                .collect(),
+            application_protocols: chain.protocols,
             ..Default::default()
         };
         FilterChain {
             name,
             filter_chain_match: Some(matched),
             filters,
-            transport_socket: chain.tls.then(|| downstream(scope, chain.http)),
+            transport_socket: chain.tls.then(|| match tls {
+                Some(tls) => server_tls::socket(scope, tls, !chain.http),
+                None => downstream(scope, chain.http),
+            }),
+            metadata: sidecar.map(|own| metadata::config(&own.origin)),
             ..Default::default()
         }
     });
@@ -248,47 +365,64 @@ pub(super) fn downstream(scope: &Scope, http: bool) -> core::TransportSocket {
     transport_socket("envoy.transport_sockets.tls", context.pack())
 }
 
-/// The inspectors, each only where its finding decides something.
-fn listener_filters(scope: &Scope) -> Vec<proto::envoy::config::listener::v3::ListenerFilter> {
-    let guesses = |port: &InboundPort| guesses(port.mode, port.port.protocol);
-    let mut tls = tls_inspector();
-    tls.filter_disabled = except(&quiet(scope, |port| port.mode == Mode::Disable));
-    let mut filters = vec![original_destination(), tls];
-    let inbound = &scope.inbound;
-    let elsewhere = self::guesses(inbound.mode, Protocol::Unsupported);
-    if elsewhere || inbound.ports.iter().any(guesses) {
-        let mut http = http_inspector();
-        http.filter_disabled = except(&quiet(scope, |port| !guesses(port)));
-        filters.push(http);
+/// What is looked at before a chain is chosen, each only where its finding decides something.
+fn listener_filters(scope: &Scope, chains: &[FilterChain], own: bool) -> Vec<ListenerFilter> {
+    // Which ports need which look; port 0 stands for all others.
+    let mut looks: BTreeMap<u16, (bool, bool)> = BTreeMap::new();
+    for chain in chains {
+        let matched = chain.filter_chain_match.clone().unwrap_or_default();
+        let port = matched.destination_port.map_or(0, |port| port.value);
+        let (tls, http) = looks
+            .entry(u16::try_from(port).unwrap_or_default())
+            .or_default();
+        *tls |= matched.transport_protocol == "tls";
+        let mut protocols = matched.application_protocols.iter();
+        *http |= protocols.any(|name| PLAIN_HTTP.contains(&name.as_str()));
+    }
+    let mut filters = Vec::new();
+    if !own {
+        filters.push(original_destination());
+        if scope.settings.interception == Interception::Transparent {
+            filters.push(original_source());
+        }
+    }
+    if looks.values().any(|(tls, _)| *tls) {
+        let everywhere = looks.get(&0).is_some_and(|(tls, _)| *tls);
+        let mut ports = looks.iter().filter(|(port, _)| **port != 0);
+        let mut filter = tls_inspector();
+        filter.filter_disabled = if everywhere {
+            let quiet = ports.filter(|(_, (tls, _))| !tls);
+            except(&quiet.map(|(port, _)| *port).collect::<Vec<u16>>())
+        } else {
+            let looked: Vec<u16> = ports
+                .by_ref()
+                .filter(|(_, (tls, _))| *tls)
+                .map(|(port, _)| *port)
+                .collect();
+            except(&looked).map(|rule| ListenerFilterChainMatchPredicate {
+                rule: Some(Rule::NotMatch(Box::new(rule))),
+            })
+        };
+        filters.push(filter);
+    }
+    if looks.values().any(|(_, http)| *http) {
+        let quiet = looks.iter().filter(|(_, (_, http))| !http);
+        let mut filter = http_inspector();
+        filter.filter_disabled = except(&quiet.map(|(port, _)| *port).collect::<Vec<u16>>());
+        filters.push(filter);
     }
     filters
 }
 
-/// Whether a port tells HTTP in plaintext from what is not.
-fn guesses(mode: Mode, protocol: Protocol) -> bool {
-    chains(mode, protocol)
-        .iter()
-        .any(|chain| chain.protocols == PLAIN_HTTP)
-}
-
-fn quiet(scope: &Scope, needless: impl Fn(&InboundPort) -> bool) -> Vec<u16> {
-    let ports = scope.inbound.ports.iter().filter(|port| needless(port));
-    let mut ports: Vec<u16> = ports.map(|port| port.target).collect();
-    ports.push(CAPTURED);
-    ports.sort_unstable();
-    ports
-}
-
-/// A predicate that holds of these ports.
+/// A predicate that holds of these ports; none for no port.
 fn except(ports: &[u16]) -> Option<ListenerFilterChainMatchPredicate> {
-    use listener_filter_chain_match_predicate::{MatchSet, Rule};
     let mut rules = ports.iter().map(|port| ListenerFilterChainMatchPredicate {
         rule: Some(Rule::DestinationPortRange(Int32Range {
             start: i32::from(*port),
             end: i32::from(*port) + 1,
         })),
     });
-    if ports.len() == 1 {
+    if ports.len() < 2 {
         return rules.next();
     }
     Some(ListenerFilterChainMatchPredicate {

@@ -1,288 +1,292 @@
-//! Outbound listeners of sidecars: one per wildcard port of HTTP, one per address and port else,
-//! and the one that captured traffic arrives at.
+//! Outbound listeners of sidecars: for every service that an egress listener takes in, where it is
+//! listened for and how its connections go on. Which of two that meet stays is `table`'s.
 
-use std::collections::BTreeMap;
-
-use api::networking::sidecar::OutboundMode;
 use api::snapshot::Address;
-use mesh::{OutboundService, Port, Protocol, Registry, Resolution, Scope};
-use proto::envoy::config::core::v3::TrafficDirection;
-use proto::envoy::config::listener::v3::{FilterChain, FilterChainMatch, Listener};
+use mesh::{Egress, Interception, OutboundService, Port, Protocol, Registry, Resolution, Scope};
 
-use super::filter_chain::{self, Routes, Side};
-use super::{Made, any_address, http_inspector, outbound, tcp, tls_inspector};
-use crate::access_log;
-use crate::names;
-use crate::parts::{flag, number, seconds, socket};
+use super::table::{Chain, Content, Entry, Kind, Table};
+use super::{Made, captured, loopbacks, tcp, wildcards};
 
-/// The port that captured traffic is sent to.
-const CAPTURED: u16 = 15001;
-
-/// Where a port is listened for.
-enum Place {
-    /// Every address; what it is for is found out from the connection.
-    Anywhere,
-    /// One address.
-    At(String),
-}
+/// Chains of plaintext HTTP are found by these.
+pub(super) const PLAIN_HTTP: [&str; 2] = ["http/1.1", "h2c"];
 
 pub(crate) fn all(scope: &Scope) -> Vec<Made> {
-    let mut made: BTreeMap<String, Made> = BTreeMap::new();
-    for service in &scope.outbound.services {
-        for port in service.service.called() {
-            for place in places(scope, service, port) {
-                add(scope, service, port, &place, &mut made);
-            }
-        }
+    if scope.config.proxy_listen_port == 0 {
+        return Vec::new();
     }
-    made.into_values()
-        .map(|made| finished(scope, made))
-        .collect()
-}
-
-fn places(scope: &Scope, called: &OutboundService, port: &Port) -> Vec<Place> {
-    let service = &called.service;
-    if port.protocol.is_http() {
-        return vec![Place::Anywhere];
+    let mut table = Table::default();
+    for view in &scope.outbound.views {
+        of_view(scope, view, &mut table);
     }
-    let usable = |address: &&String| {
-        let v6 = address.contains(':');
-        if v6 {
-            scope.families.v6
-        } else {
-            scope.families.v4
-        }
-    };
-    let address = service.virtual_addresses().iter().find(usable);
-    match address {
-        Some(address) if address.contains('/') => vec![Place::Anywhere],
-        Some(address) => vec![Place::At(address.clone())],
-        None if service.registry == Registry::Kubernetes
-            && service.resolution == Resolution::Passthrough =>
-        {
-            let known = service
-                .spelled_out
-                .iter()
-                .flat_map(|known| known.endpoints.iter());
-            let mut places = Vec::new();
-            for endpoint in known {
-                let Address::Ip(ip) = &endpoint.address else {
-                    continue;
-                };
-                // Calls of itself go straight to the workload.
-                if endpoint.ports.contains_key(&port.name) && !scope.own_addresses.contains(ip) {
-                    places.push(Place::At(ip.to_string()));
-                }
-            }
-            places
-        }
-        None => vec![Place::Anywhere],
-    }
-}
-
-fn add(
-    scope: &Scope,
-    called: &OutboundService,
-    port: &Port,
-    place: &Place,
-    made: &mut BTreeMap<String, Made>,
-) {
-    let bind = match place {
-        Place::Anywhere => any_address(scope),
-        Place::At(address) => address.as_str(),
-    };
-    let name = format!("{bind}_{}", port.number);
-    let entry = made.entry(name.clone()).or_insert_with(|| Made {
-        listener: outbound(scope, bind, port.number),
-        origin: Vec::new(),
-        routes: Vec::new(),
-    });
-    if matches!(place, Place::At(_)) && !entry.origin.is_empty() {
-        // Two services of one address: the older one keeps it.
-        return;
-    }
-    let by_name = matches!(place, Place::Anywhere);
-    let ranges: Vec<String> = if by_name {
-        let ranges = called.service.virtual_addresses().iter();
-        ranges
-            .filter(|address| address.contains('/'))
-            .cloned()
-            .collect()
-    } else {
-        Vec::new()
-    };
-    entry.origin.push(called.service.origin.clone());
-    if port.protocol.is_http() {
-        let routes = port.number.to_string();
-        if entry.routes.contains(&routes) {
-            return;
-        }
-        entry.routes.push(routes.clone());
-        entry
-            .listener
-            .filter_chains
-            .push(sniffed(scope, &name, port, routes));
-        inspect_http(&mut entry.listener);
-        if entry.listener.default_filter_chain.is_none() {
-            entry.listener.default_filter_chain = Some(unknown(scope));
-        }
-        return;
-    }
-    let (mut chains, origin) = tcp::chains(scope, called, port, &ranges, by_name);
-    entry.origin.extend(origin);
-    let maybe_http = port.protocol == Protocol::Unsupported;
-    if maybe_http && ranges.is_empty() {
-        let routes = if by_name {
-            port.number.to_string()
-        } else {
-            format!("{}:{}", called.service.id.host, port.number)
-        };
-        if !entry.routes.contains(&routes) {
-            entry.routes.push(routes.clone());
-            chains.insert(0, sniffed(scope, &name, port, routes));
-        }
-        inspect_http(&mut entry.listener);
-    }
-    for chain in chains {
-        if chain
-            .filter_chain_match
-            .as_ref()
-            .is_some_and(|m| !m.server_names.is_empty())
-        {
-            inspect_tls(&mut entry.listener);
-        }
-        let known = &mut entry.listener.filter_chains;
-        // The first of equal conditions wins, as two would be refused.
-        if known
-            .iter()
-            .any(|other| other.filter_chain_match == chain.filter_chain_match)
-        {
-            continue;
-        }
-        known.push(chain);
-    }
-}
-
-/// A listener with its unconditional chain, when others stand beside it, as the default.
-fn finished(scope: &Scope, mut made: Made) -> Made {
-    let chains = &mut made.listener.filter_chains;
-    if chains.len() > 1 {
-        let unconditional = chains
-            .iter()
-            .position(|chain| chain.filter_chain_match.is_none());
-        if let Some(place) = unconditional {
-            made.listener.default_filter_chain = Some(chains.remove(place));
-        }
-    }
-    let listener = &mut made.listener;
-    let wildcard = listener
-        .name
-        .starts_with(&format!("{}_", any_address(scope)));
-    let conditional = listener
-        .filter_chains
-        .iter()
-        .all(|chain| chain.filter_chain_match.is_some());
-    if wildcard && conditional && listener.default_filter_chain.is_none() {
-        listener.default_filter_chain = Some(unknown(scope));
-    }
+    let mut made: Vec<Made> = table
+        .entries
+        .into_values()
+        .map(|entry| entry.finished(scope))
+        .collect();
+    made.extend(captured::http_proxy(scope));
+    made.extend(captured::catch_all(scope));
     made
 }
 
-fn inspect_http(listener: &mut Listener) {
-    let filter = http_inspector();
-    if !listener.listener_filters.contains(&filter) {
-        listener.listener_filters.push(filter);
+/// Where one port of one service is listened for, as far as it is known.
+#[derive(Clone)]
+pub(super) struct Place<'a> {
+    pub(super) view: &'a Egress,
+    pub(super) called: &'a OutboundService,
+    /// What the listener is for: the service's port, or the egress listener's.
+    pub(super) port: Port,
+    /// Addresses; the first is the listener's name. Empty when nothing is said yet.
+    pub(super) binds: Vec<String>,
+    pub(super) binds_to_port: bool,
+    /// Ranges that connections must be bound to.
+    pub(super) ranges: Vec<String>,
+    /// Whether the ranges are single pods, which need no name beside them.
+    pub(super) pods: bool,
+}
+
+fn of_view(scope: &Scope, view: &Egress, table: &mut Table) {
+    let binds_to_port = scope.settings.interception == Interception::None || view.binds_to_port;
+    let binds = if !view.bind.is_empty() {
+        vec![view.bind.clone()]
+    } else if binds_to_port {
+        loopbacks(scope)
+    } else {
+        Vec::new()
+    };
+    let place = |called, port: &Port| Place {
+        view,
+        called,
+        port: port.clone(),
+        binds: binds.clone(),
+        binds_to_port,
+        ranges: Vec::new(),
+        pods: false,
+    };
+    if let Some(own) = &view.port {
+        let Ok(number) = u16::try_from(own.number) else {
+            return;
+        };
+        let port = Port {
+            number,
+            name: own.name.clone(),
+            protocol: Protocol::parse(&own.protocol),
+            target: mesh::Target::Number(number),
+        };
+        for called in &view.services {
+            let place = place(called.as_ref(), &port);
+            if can_bind(scope, &place) {
+                add(scope, place, table);
+            }
+        }
+        return;
+    }
+    // Ports that earlier listeners name are theirs alone.
+    table.lock();
+    for called in &view.services {
+        for port in &called.service.ports {
+            let place = place(called.as_ref(), port);
+            if !can_bind(scope, &place) {
+                continue;
+            }
+            match pods(scope, &place) {
+                None => add(scope, place, table),
+                Some(pods) => pods.into_iter().for_each(|pod| add(scope, pod, table)),
+            }
+        }
     }
 }
 
-fn inspect_tls(listener: &mut Listener) {
-    let filter = tls_inspector();
-    if !listener.listener_filters.contains(&filter) {
-        listener.listener_filters.insert(0, filter);
+/// Whether a listener may be there: ports of the bootstrap and of capture are taken, and low ones
+/// need privileges.
+fn can_bind(scope: &Scope, place: &Place) -> bool {
+    let number = place.port.number;
+    if place.binds_to_port && (1..1024).contains(&number) && scope.settings.unprivileged {
+        return false;
     }
+    let anywhere = match place.binds.first() {
+        Some(bind) => *bind == wildcards(scope)[0],
+        None => place.port.protocol.is_http(),
+    };
+    let config = &scope.config;
+    let taken = scope.settings.taken.contains(&number)
+        || number == config.proxy_listen_port
+        || number == config.proxy_inbound_listen_port;
+    !(anywhere && taken)
 }
 
-/// Plaintext HTTP.
-fn sniffed(scope: &Scope, name: &str, port: &Port, routes: String) -> FilterChain {
-    let statistics = format!("outbound_{name}");
-    let manager = filter_chain::http(
-        scope,
-        Side::Outbound,
-        &statistics,
-        port.protocol,
-        Routes::Named(routes),
+/// One place for each pod of a headless service whose port is not HTTP for sure: connections to it
+/// are known by the pod's address. `None` for what is known otherwise.
+fn pods<'a>(scope: &Scope, place: &Place<'a>) -> Option<Vec<Place<'a>>> {
+    let service = &place.called.service;
+    let by_pod = place.binds.is_empty()
+        && service.resolution == Resolution::Passthrough
+        && service.address(scope.reach()).is_none()
+        && !place.port.protocol.is_http()
+        && place.port.protocol != Protocol::Udp;
+    if !by_pod {
+        return None;
+    }
+    let known = service.spelled_out.iter().flat_map(|all| &all.endpoints);
+    let known: Vec<_> = known
+        .filter(|one| one.ports.contains_key(&place.port.name))
+        .collect();
+    // Nobody tells the endpoints of such an entry at all: every address is one.
+    let unknown = service.registry == Registry::External && service.selector.is_none();
+    if unknown && known.is_empty() {
+        return None;
+    }
+    let opaque = place.port.protocol != Protocol::Unsupported;
+    let mut found = Vec::new();
+    for endpoint in known {
+        let Address::Ip(ip) = &endpoint.address else {
+            continue;
+        };
+        // Calls of itself go straight to the workload.
+        if scope.own_addresses.first() == Some(ip) {
+            continue;
+        }
+        let mut pod = place.clone();
+        if scope.features.headless_chains && opaque {
+            pod.binds = wildcards(scope);
+            pod.ranges = vec![ip.to_string()];
+            pod.pods = true;
+        } else {
+            pod.binds = vec![ip.to_string()];
+        }
+        found.push(pod);
+    }
+    Some(found)
+}
+
+/// Adds what one place needs to the table.
+fn add(scope: &Scope, mut place: Place, table: &mut Table) {
+    let service = &place.called.service;
+    if service.is_alias() {
+        return;
+    }
+    let protocol = place.port.protocol;
+    if protocol == Protocol::Udp {
+        return;
+    }
+    if place.binds.is_empty() {
+        if protocol.is_http() {
+            place.binds = wildcards(scope);
+        } else {
+            locate(scope, &mut place);
+        }
+    }
+    let key = (place.binds[0].clone(), place.port.number);
+    let wildcard = place.binds[0] == wildcards(scope)[0];
+    let known = table.entries.get(&key);
+    if known.is_some_and(|known| known.locked) {
+        return;
+    }
+    let known = known.map(|known| known.kind);
+    let http = |conditional: bool, routes: String| Chain {
+        protocols: if conditional {
+            plain_http(scope)
+        } else {
+            Vec::new()
+        },
+        transport: if conditional { "raw_buffer" } else { "" },
+        ..Chain::new(Content::Http {
+            routes,
+            protocol,
+            dynamic: dynamic(service),
+        })
+    };
+    let by_port = || match place.port.number {
+        0 => place.binds[0].clone(),
+        number => number.to_string(),
+    };
+    let mut origin = vec![service.origin.clone()];
+    let (kind, chains) = match protocol {
+        Protocol::HttpProxy => (Kind::Http(protocol), vec![http(false, by_port())]),
+        _ if protocol.is_http() => {
+            if matches!(known, Some(Kind::Http(_) | Kind::Sniffed)) {
+                return table.note(&key, origin);
+            }
+            let kind = if wildcard {
+                Kind::Sniffed
+            } else {
+                Kind::Http(protocol)
+            };
+            (kind, vec![http(wildcard, by_port())])
+        }
+        Protocol::Unsupported => {
+            let (mut chains, from) = tcp::chains(scope, &place);
+            origin.extend(from);
+            if known != Some(Kind::Sniffed) {
+                let routes = if place.port.number != 0 && !wildcard {
+                    format!("{}:{}", service.id.host, place.port.number)
+                } else {
+                    by_port()
+                };
+                chains.push(http(true, routes));
+            }
+            (Kind::Sniffed, chains)
+        }
+        _ => {
+            let (chains, from) = tcp::chains(scope, &place);
+            origin.extend(from);
+            (Kind::Opaque(protocol), chains)
+        }
+    };
+    table.add(
+        key,
+        Entry {
+            number: place.port.number,
+            binds: place.binds,
+            binds_to_port: place.binds_to_port,
+            locked: false,
+            kind,
+            chains,
+            origin,
+        },
+        protocol,
     );
-    FilterChain {
-        filter_chain_match: Some(FilterChainMatch {
-            application_protocols: vec!["http/1.1".to_owned(), "h2c".to_owned()],
-            transport_protocol: "raw_buffer".to_owned(),
-            ..Default::default()
-        }),
-        filters: vec![manager],
-        transport_socket_connect_timeout: seconds(15),
-        ..Default::default()
+}
+
+/// The host of a service whose names are resolved on the way.
+pub(super) fn dynamic(service: &mesh::Service) -> Option<String> {
+    let host = &service.id.host;
+    let dynamic = service.resolution == Resolution::DynamicDns && mesh::is_wildcard(host);
+    dynamic.then(|| host.clone())
+}
+
+/// The address that a service is listened for at: its own, or every address for ranges and for what
+/// has none.
+fn locate(scope: &Scope, place: &mut Place) {
+    let service = &place.called.service;
+    let reach = scope.reach();
+    let extra = || -> Vec<String> {
+        let all = service.addresses_for(reach);
+        all.into_iter().skip(1).map(str::to_owned).collect()
+    };
+    match service.address(reach) {
+        Some(range) if range.contains('/') => {
+            place.binds = wildcards(scope);
+            place.ranges = vec![range.to_owned()];
+            place.ranges.extend(extra());
+        }
+        Some(address) => {
+            place.binds = vec![address.to_owned()];
+            place.binds.extend(extra());
+        }
+        None => {
+            let external = service.registry == Registry::External;
+            let only_v6 = external && scope.families.v6 && !scope.families.v4;
+            place.binds = vec![if only_v6 { "::" } else { "0.0.0.0" }.to_owned()];
+            if external && scope.families.v4 && scope.families.v6 {
+                place.binds.push("::".to_owned());
+            }
+        }
     }
 }
 
-/// What is not HTTP on a port of HTTP: as for unknown destinations.
-fn unknown(scope: &Scope) -> FilterChain {
-    FilterChain {
-        name: "PassthroughFilterChain".to_owned(),
-        filter_chain_match: Some(FilterChainMatch::default()),
-        filters: filter_chain::opaque(
-            scope,
-            Side::Outbound,
-            filter_chain::tcp(scope, elsewhere(scope)),
-        ),
-        ..Default::default()
-    }
-}
-
-/// The cluster of unknown destinations.
-fn elsewhere(scope: &Scope) -> &'static str {
-    match scope.outbound.policy {
-        OutboundMode::AllowAny => names::PASSTHROUGH,
-        OutboundMode::RegistryOnly => names::BLACK_HOLE,
-    }
-}
-
-/// The listener that captured traffic arrives at and is handed on from.
-pub(crate) fn catch_all(scope: &Scope) -> Made {
-    let black_hole = FilterChain {
-        name: "virtualOutbound-blackhole".to_owned(),
-        filter_chain_match: Some(FilterChainMatch {
-            destination_port: number(CAPTURED.into()),
-            ..Default::default()
-        }),
-        filters: filter_chain::opaque(
-            scope,
-            Side::Outbound,
-            filter_chain::tcp_silent(names::BLACK_HOLE),
-        ),
-        ..Default::default()
-    };
-    let rest = FilterChain {
-        name: "virtualOutbound-catchall-tcp".to_owned(),
-        filters: filter_chain::opaque(
-            scope,
-            Side::Outbound,
-            filter_chain::tcp(scope, elsewhere(scope)),
-        ),
-        ..Default::default()
-    };
-    let listener = Listener {
-        name: "virtualOutbound".to_owned(),
-        address: Some(socket(any_address(scope), CAPTURED)),
-        use_original_dst: flag(true),
-        traffic_direction: TrafficDirection::Outbound as i32,
-        max_connections_to_accept_per_socket_event: number(1),
-        access_log: access_log::of_listener(scope),
-        filter_chains: vec![black_hole, rest],
-        ..Default::default()
-    };
-    Made {
-        listener,
-        origin: Vec::new(),
-        routes: Vec::new(),
-    }
+/// ALPN by which plaintext HTTP is known.
+pub(super) fn plain_http(scope: &Scope) -> Vec<String> {
+    let old = scope.features.http10.then_some("http/1.0");
+    let names = old.into_iter().chain(PLAIN_HTTP);
+    names.map(str::to_owned).collect()
 }

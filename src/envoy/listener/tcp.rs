@@ -1,279 +1,201 @@
 //! Opaque connections: which cluster they go to, by VirtualService or by the service itself.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use api::networking::virtual_service::{Destination, RouteDestination};
+use api::networking::virtual_service::RouteDestination;
 use api::snapshot::selects;
-use mesh::{Outbound, OutboundService, Port, Routing, Scope, subset_of};
-use proto::envoy::config::listener::v3::{FilterChain, FilterChainMatch};
-use proto::envoy::extensions::filters::network::tcp_proxy::v3 as wire;
+use base::ObjectRef;
+use mesh::{Routing, Scope, covers};
+use proto::envoy::config::listener::v3::Filter;
 
-use super::filter_chain;
-use crate::parts::{range, seconds, span};
-use crate::{access_log, metadata, names};
+use super::filter_chain::{self, L4Port, Side};
+use super::outbound::{Place, dynamic};
+use super::table::{Chain, Content};
+use super::wildcards;
+use crate::{metadata, names, route, statistics};
 
-/// Filter chains of a port that is not HTTP, most specific first.
-pub(super) fn chains(
-    scope: &Scope,
-    called: &OutboundService,
-    port: &Port,
-    ranges: &[String],
-    by_name: bool,
-) -> (Vec<FilterChain>, Vec<base::ObjectRef>) {
-    let host = &called.service.id.host;
+/// Chains of a port that is not HTTP, as VirtualServices say, else to the service itself.
+pub(super) fn chains(scope: &Scope, place: &Place) -> (Vec<Chain>, Vec<ObjectRef>) {
+    let host = &place.called.service.id.host;
+    let routings: Vec<&Routing> = place
+        .view
+        .routings
+        .iter()
+        .filter(|routing| routing.spec.hosts.iter().any(|own| covers(own, host)))
+        .map(AsRef::as_ref)
+        .collect();
     let mut origin = Vec::new();
-    let mut found: Vec<FilterChain> = Vec::new();
-    let routing = scope.outbound.routings.iter().find(|routing| {
-        let hosts = routing.spec.hosts.iter();
-        hosts.clone().any(|own| subset_of(host, own))
-    });
-    let mut whole = false;
-    if let Some(routing) = routing {
-        if port.protocol.is_tls() {
-            whole |= tls(scope, routing, port, ranges, &mut found);
-        }
-        if !whole || found.is_empty() {
-            whole |= tcp(scope, routing, port, ranges, &mut found);
-        }
-        if !found.is_empty() {
-            origin.extend(routing.origin.iter().cloned());
-        }
-    }
-    if !whole {
-        let cluster = names::outbound(port.number, "", host);
-        let to = [RouteDestination {
-            destination: Destination {
-                host: host.clone(),
-                ..Default::default()
-            },
-            weight: 0,
-        }];
-        let filters = filters(scope, port, &to, &cluster, Some(called));
-        // One chain per range, so that each can be told from those of other services.
-        let mut conditions: Vec<FilterChainMatch> = ranges.chunks(1).map(within).collect();
-        if conditions.is_empty() {
-            conditions.push(FilterChainMatch::default());
-        }
-        for mut matched in conditions {
-            if port.protocol.is_tls() && by_name {
-                matched.server_names = vec![host.clone()];
-            }
-            found.push(chain(matched, filters.clone()));
-        }
+    let mut found = Vec::new();
+    let decided = if place.port.protocol.is_tls() {
+        tls(scope, place, &routings, &mut found, &mut origin)
+    } else {
+        tcp(scope, place, &routings, &mut found, &mut origin)
+    };
+    if !decided {
+        found.push(own(scope, place));
     }
     (found, origin)
 }
 
-fn chain(
-    matched: FilterChainMatch,
-    filters: Vec<proto::envoy::config::listener::v3::Filter>,
-) -> FilterChain {
-    let empty = matched == FilterChainMatch::default();
-    FilterChain {
-        filter_chain_match: (!empty).then_some(matched),
-        filters,
-        transport_socket_connect_timeout: seconds(15),
-        ..Default::default()
+fn l4(place: &Place) -> L4Port {
+    L4Port {
+        number: place.port.number,
+        protocol: place.port.protocol,
+        greets: false,
     }
 }
 
-/// Chains of TLS rules; whether one of them takes everything.
+/// The chain to the service itself.
+fn own(scope: &Scope, place: &Place) -> Chain {
+    let service = &place.called.service;
+    let host = &service.id.host;
+    // The listener may be for another port than the service's only one.
+    let number = match service.ports.as_slice() {
+        [only] => only.number,
+        _ => place.port.number,
+    };
+    let cluster = names::outbound(number, "", host);
+    let statistics = statistics::outbound(scope, service, "", (number, ""));
+    let rule = place.called.rule.as_deref();
+    let resolved = dynamic(service);
+    let resolved = resolved.as_deref();
+    let filters = filter_chain::to_service(scope, l4(place), &cluster, statistics, rule, resolved);
+    let mut chain = Chain::new(Content::Opaque(filters));
+    chain.ranges.clone_from(&place.ranges);
+    if place.port.protocol.is_tls() && by_name(scope, place) {
+        chain.names.push(host.clone());
+        for alias in &service.aliases {
+            chain.names.push(alias.clone());
+            chain.names.extend(route::domains::others(scope, alias));
+        }
+    }
+    chain
+}
+
+/// Whether only the server name tells a service from others that are listened for at the same place.
+fn by_name(scope: &Scope, place: &Place) -> bool {
+    let service = &place.called.service;
+    let anywhere = &wildcards(scope)[0];
+    let address = service.address(scope.reach());
+    let nowhere = match service.registry {
+        mesh::Registry::External if scope.families.v6 && !scope.families.v4 => "::",
+        _ => "0.0.0.0",
+    };
+    let address = address.unwrap_or(nowhere);
+    !place.pods
+        && (!place.ranges.is_empty()
+            || address.contains('/')
+            || address == anywhere && place.binds.first() == Some(anywhere)
+            || dynamic(service).is_some())
+}
+
+fn chain(routing: Option<&Routing>, ranges: &[String], filters: Vec<Filter>) -> Chain {
+    let mut chain = Chain::new(Content::Opaque(filters));
+    chain.ranges = ranges.to_vec();
+    chain.metadata = routing.map(|routing| metadata::config(&routing.origin[0]));
+    chain
+}
+
+fn filters(
+    scope: &Scope,
+    place: &Place,
+    routing: &Routing,
+    to: &[RouteDestination],
+) -> Vec<Filter> {
+    let name = format!("{}.{}", routing.name, routing.namespace);
+    filter_chain::to_destinations(scope, Side::Outbound, l4(place), to, &name)
+}
+
+/// Chains of TLS rules; whether there is any.
 fn tls(
     scope: &Scope,
-    routing: &Routing,
-    port: &Port,
-    ranges: &[String],
-    into: &mut Vec<FilterChain>,
+    place: &Place,
+    routings: &[&Routing],
+    into: &mut Vec<Chain>,
+    origin: &mut Vec<ObjectRef>,
 ) -> bool {
-    let mut matched_any = false;
-    for route in &routing.spec.tls {
-        for condition in &route.r#match {
-            let caller = (
-                &condition.source_labels,
-                condition.source_namespace.as_str(),
-            );
-            if !applies(
-                scope,
-                routing,
-                port,
-                condition.port,
-                caller,
-                &condition.gateways,
-            ) {
-                continue;
+    // The first rule with a condition that a connection can meet takes it.
+    let mut handled: BTreeSet<(&[String], &[String])> = BTreeSet::new();
+    let mut ranges = place.ranges.clone();
+    for routing in routings {
+        let rules = routing.spec.tls.iter();
+        for rule in rules.filter(|rule| !rule.route.is_empty()) {
+            for own in &rule.r#match {
+                let caller = (&own.source_labels, own.source_namespace.as_str());
+                if !applies(scope, place, own.port, caller, &own.gateways) {
+                    continue;
+                }
+                // A unix socket has no address. Ranges of one condition hold for those after it
+                // that name none, as upstream has it.
+                if !own.destination_subnets.is_empty() && place.port.number > 0 {
+                    ranges.clone_from(&own.destination_subnets);
+                }
+                if handled.insert((&own.sni_hosts, &own.destination_subnets)) {
+                    let filters = filters(scope, place, routing, &rule.route);
+                    let mut made = chain(Some(routing), &ranges, filters);
+                    made.names.clone_from(&own.sni_hosts);
+                    into.push(made);
+                    origin.extend(routing.origin.iter().cloned());
+                }
             }
-            let subnets = if condition.destination_subnets.is_empty() {
-                ranges
-            } else {
-                &condition.destination_subnets
-            };
-            let matched = FilterChainMatch {
-                server_names: condition.sni_hosts.clone(),
-                prefix_ranges: subnets.iter().filter_map(|text| range(text)).collect(),
-                ..Default::default()
-            };
-            push(scope, routing, port, &route.route, matched, into);
-            matched_any = true;
         }
     }
-    matched_any
+    !into.is_empty()
 }
 
-/// Chains of TCP rules; whether one of them takes everything.
+/// Chains of TCP rules; whether they leave nothing to the service itself.
 fn tcp(
     scope: &Scope,
-    routing: &Routing,
-    port: &Port,
-    ranges: &[String],
-    into: &mut Vec<FilterChain>,
+    place: &Place,
+    routings: &[&Routing],
+    into: &mut Vec<Chain>,
+    origin: &mut Vec<ObjectRef>,
 ) -> bool {
-    for route in &routing.spec.tcp {
-        if route.r#match.is_empty() {
-            push(scope, routing, port, &route.route, within(ranges), into);
-            return true;
-        }
-        let mut subnets: Vec<String> = Vec::new();
-        for condition in &route.r#match {
-            let caller = (
-                &condition.source_labels,
-                condition.source_namespace.as_str(),
-            );
-            if !applies(
-                scope,
-                routing,
-                port,
-                condition.port,
-                caller,
-                &condition.gateways,
-            ) {
+    let mut decided = false;
+    for routing in routings {
+        let rules = routing.spec.tcp.iter();
+        for rule in rules.filter(|rule| !rule.route.is_empty()) {
+            let mut subnets: Vec<String> = Vec::new();
+            let mut whole = rule.r#match.is_empty();
+            for own in &rule.r#match {
+                let caller = (&own.source_labels, own.source_namespace.as_str());
+                if !applies(scope, place, own.port, caller, &own.gateways) {
+                    continue;
+                }
+                if own.destination_subnets.is_empty() || place.port.number == 0 {
+                    whole = true;
+                    break;
+                }
+                subnets.extend(own.destination_subnets.iter().cloned());
+            }
+            if !whole && subnets.is_empty() {
                 continue;
             }
-            if condition.destination_subnets.is_empty() {
-                let matched = within(ranges);
-                push(scope, routing, port, &route.route, matched, into);
+            let filters = filters(scope, place, routing, &rule.route);
+            origin.extend(routing.origin.iter().cloned());
+            if whole {
+                into.push(chain(Some(routing), &place.ranges, filters));
                 return true;
             }
-            subnets.extend(condition.destination_subnets.iter().cloned());
-        }
-        if !subnets.is_empty() {
-            push(scope, routing, port, &route.route, within(&subnets), into);
             // A part of the addresses is no mark of the whole VirtualService.
-            if let Some(made) = into.last_mut() {
-                made.metadata = None;
-            }
+            into.push(chain(None, &subnets, filters));
+            let sorted = |list: &[String]| list.iter().cloned().collect::<BTreeSet<String>>();
+            decided |= sorted(&subnets) == sorted(&place.ranges);
         }
     }
-    false
-}
-
-/// Connections to these addresses; to all when there is none.
-fn within(ranges: &[String]) -> FilterChainMatch {
-    FilterChainMatch {
-        prefix_ranges: ranges.iter().filter_map(|text| range(text)).collect(),
-        ..Default::default()
-    }
+    decided
 }
 
 /// The conditions that TLS and TCP rules share.
 fn applies(
     scope: &Scope,
-    routing: &Routing,
-    port: &Port,
+    place: &Place,
     wanted: u32,
     (labels, namespace): (&BTreeMap<String, String>, &str),
     gateways: &[String],
 ) -> bool {
-    let gateways = if gateways.is_empty() {
-        &routing.spec.gateways
-    } else {
-        gateways
-    };
-    (wanted == 0 || wanted == u32::from(port.number))
+    (wanted == 0 || wanted == u32::from(place.port.number))
         && selects(labels, &scope.workload.labels)
         && (namespace.is_empty() || namespace == scope.workload.namespace)
-        && gateways.iter().any(|gateway| gateway == mesh::MESH_GATEWAY)
-}
-
-fn push(
-    scope: &Scope,
-    routing: &Routing,
-    port: &Port,
-    route: &[RouteDestination],
-    matched: FilterChainMatch,
-    into: &mut Vec<FilterChain>,
-) {
-    let statistics = format!("{}.{}", routing.name, routing.namespace);
-    let mut made = chain(matched, filters(scope, port, route, &statistics, None));
-    made.metadata = Some(metadata::config(&routing.origin[0]));
-    into.push(made);
-}
-
-fn filters(
-    scope: &Scope,
-    port: &Port,
-    route: &[RouteDestination],
-    statistics: &str,
-    called: Option<&OutboundService>,
-) -> Vec<proto::envoy::config::listener::v3::Filter> {
-    let cluster = |to: &RouteDestination| cluster(&scope.outbound, port, &to.destination);
-    let first = route.first().map(&cluster).unwrap_or_default();
-    let single = route.len() == 1;
-    let specifier = if single {
-        wire::tcp_proxy::ClusterSpecifier::Cluster(first.clone())
-    } else {
-        let clusters = route.iter().filter(|to| to.weight > 0);
-        wire::tcp_proxy::ClusterSpecifier::WeightedClusters(wire::tcp_proxy::WeightedCluster {
-            clusters: clusters
-                .map(|to| wire::tcp_proxy::weighted_cluster::ClusterWeight {
-                    name: cluster(to),
-                    weight: u32::try_from(to.weight).unwrap_or_default(),
-                    ..Default::default()
-                })
-                .collect(),
-        })
-    };
-    let host = route
-        .first()
-        .map(|to| to.destination.host.as_str())
-        .unwrap_or_default();
-    let to = called.or_else(|| scope.outbound.service(host).map(AsRef::as_ref));
-    let subset = route
-        .first()
-        .map(|to| to.destination.subset.as_str())
-        .unwrap_or_default();
-    let tcp = to.and_then(|to| {
-        let rule = to.rule.as_ref()?;
-        let subset = rule.subset(subset);
-        rule.settings(subset, port.number).connection_pool?.tcp
-    });
-    let statistics = if single { &first } else { statistics };
-    let proxy = wire::TcpProxy {
-        stat_prefix: statistics.to_owned(),
-        access_log: access_log::all(scope),
-        idle_timeout: tcp.as_ref().and_then(|tcp| tcp.idle_timeout).and_then(span),
-        max_downstream_connection_duration: tcp
-            .as_ref()
-            .and_then(|tcp| tcp.max_connection_duration)
-            .and_then(span),
-        cluster_specifier: Some(specifier),
-        ..Default::default()
-    };
-    let mut filters = Vec::new();
-    filters.extend(filter_chain::metrics(scope, filter_chain::Side::Outbound));
-    filters.extend(filter_chain::before(port.protocol, statistics));
-    filters.push(filter_chain::proxy(proxy));
-    filters
-}
-
-/// The cluster of a destination; its port, or the only one of its host, or that of the listener.
-fn cluster(outbound: &Outbound, port: &Port, to: &Destination) -> String {
-    let known = outbound
-        .service(&to.host)
-        .map(|called| &called.service.ports);
-    let number = match (&to.port, known.map(Vec::as_slice)) {
-        (Some(port), _) => u16::try_from(port.number).unwrap_or_default(),
-        (None, Some([only])) => only.number,
-        (None, _) => port.number,
-    };
-    names::outbound(number, &to.subset, &to.host)
+        && (gateways.is_empty() || gateways.iter().any(|gateway| gateway == mesh::MESH_GATEWAY))
 }

@@ -1,8 +1,7 @@
 //! Where a route leads: one cluster or several by weight, with rewrite, timeout, retries, mirrors.
 
 use api::duration::Duration;
-use api::networking::matching::StringMatch;
-use api::networking::virtual_service::{Destination, HttpMatch, HttpRoute, Percent};
+use api::networking::virtual_service::{Destination, HttpDestination, HttpRoute, Percent};
 use mesh::{OutboundService, Port, Role, Scope};
 use proto::envoy::config::core::v3::RuntimeFractionalPercent;
 use proto::envoy::config::route::v3 as wire;
@@ -31,12 +30,12 @@ fn limiting_grpc(timeout: Option<Duration>) -> wire::RouteAction {
 /// The route of a service without a VirtualService.
 pub(super) fn default_route(scope: &Scope, called: &OutboundService, port: &Port) -> wire::Route {
     let cluster = names::outbound(port.number, "", &called.service.id.host);
-    let hash_policy = hash::of(called, "", port.number);
+    let hash = hash::of_service(called, port.number);
     let action = wire::RouteAction {
         cluster_specifier: Some(ClusterSpecifier::Cluster(cluster)),
         timeout: seconds(0),
         retry_policy: retry::of(scope, None, false),
-        hash_policy,
+        hash_policy: hash.and_then(hash::policy).into_iter().collect(),
         ..without_grpc_timeout()
     };
     let mut route = wire::Route {
@@ -53,89 +52,111 @@ pub(super) fn default_route(scope: &Scope, called: &OutboundService, port: &Port
     route
 }
 
-pub(super) fn of(
+/// Puts on a route where it leads. `authority` is the host that the rule's header changes give.
+pub(super) fn apply(
     scope: &Scope,
     rule: &HttpRoute,
-    condition: Option<&HttpMatch>,
     port: u16,
-    authority: &str,
-) -> wire::RouteAction {
+    authority: String,
+    route: &mut wire::Route,
+) {
     let mut action = wire::RouteAction {
         timeout: rule.timeout.map_or_else(|| seconds(0), span),
         ..limiting_grpc(rule.timeout)
     };
-    let mut authority = authority.to_owned();
+    rewrite(rule, authority, &mut action);
+    mirrors(scope, rule, port, &mut action);
+    let mut hashed = false;
+    let weighted = rule.route.iter().filter(|to| to.weight > 0);
+    match rule.route.as_slice() {
+        [only] => hashed = single(scope, only, port, route, &mut action),
+        _ if weighted.clone().next().is_none() => {
+            // Envoy takes no route that leads nowhere; upstream sends one, and all routes are refused.
+            let nowhere = wire::DirectResponseAction {
+                status: 500,
+                ..Default::default()
+            };
+            route.action = Some(wire::route::Action::DirectResponse(nowhere));
+            return;
+        }
+        _ => {
+            let clusters = weighted.map(|to| of_weight(scope, to, port, &mut action));
+            let clusters = wire::WeightedCluster {
+                clusters: clusters.collect(),
+                ..Default::default()
+            };
+            action.cluster_specifier = Some(ClusterSpecifier::WeightedClusters(clusters));
+        }
+    }
+    action.retry_policy = retry::of(scope, rule.retries.as_ref(), hashed);
+    route.action = Some(wire::route::Action::Route(action));
+}
+
+fn rewrite(rule: &HttpRoute, mut authority: String, action: &mut wire::RouteAction) {
     if let Some(rewrite) = &rule.rewrite {
-        if let Some(regex) = &rewrite.uri_regex_rewrite {
-            action.regex_rewrite = Some(RegexMatchAndSubstitute {
-                pattern: Some(matching::regex(&regex.r#match)),
-                substitution: regex.rewrite.clone(),
-            });
-        } else if let Some(StringMatch::Regex(pattern)) = condition.and_then(|c| c.uri.as_ref())
-            && !rewrite.uri.is_empty()
-        {
-            action.regex_rewrite = Some(RegexMatchAndSubstitute {
-                pattern: Some(matching::regex(pattern)),
-                substitution: rewrite.uri.clone(),
-            });
-        } else {
-            action.prefix_rewrite = rewrite.uri.clone();
+        match &rewrite.uri_regex_rewrite {
+            Some(regex) => {
+                action.regex_rewrite = Some(RegexMatchAndSubstitute {
+                    pattern: Some(matching::regex(&regex.r#match)),
+                    substitution: regex.rewrite.clone(),
+                });
+            }
+            None => action.prefix_rewrite.clone_from(&rewrite.uri),
         }
         if !rewrite.authority.is_empty() {
-            authority = rewrite.authority.clone();
+            authority.clone_from(&rewrite.authority);
         }
     }
     if !authority.is_empty() {
         action.host_rewrite_specifier = Some(HostRewriteSpecifier::HostRewriteLiteral(authority));
     }
-    mirrors(scope, rule, port, &mut action);
-    let mut weighted = rule.route.iter().filter(|to| to.weight > 0);
-    let only = match rule.route.as_slice() {
-        [only] => Some(only),
-        _ => weighted.next().filter(|_| weighted.next().is_none()),
-    };
-    match (rule.route.as_slice(), only) {
-        ([], _) => {}
-        (_, Some(only)) if only.headers.is_none() => {
-            let to = &only.destination;
-            action.cluster_specifier = Some(ClusterSpecifier::Cluster(cluster(scope, to, port)));
-            action.hash_policy = hash_of(scope, to, port);
-        }
-        (all, _) => {
-            let single = all.len() == 1;
-            let clusters = all.iter().filter(|to| single || to.weight > 0).map(|to| {
-                let mut made = wire::weighted_cluster::ClusterWeight {
-                    name: cluster(scope, &to.destination, port),
-                    weight: number(u32::try_from(to.weight).unwrap_or_default()),
-                    ..Default::default()
-                };
-                if let Some(changes) = &to.headers {
-                    headers::apply_weighted(changes, &mut made);
-                }
-                made
-            });
-            action.cluster_specifier =
-                Some(ClusterSpecifier::WeightedClusters(wire::WeightedCluster {
-                    clusters: clusters.collect(),
-                    ..Default::default()
-                }));
-            for to in all {
-                action
-                    .hash_policy
-                    .extend(hash_of(scope, &to.destination, port));
-            }
-        }
-    }
-    action.retry_policy = retry::of(scope, rule.retries.as_ref(), !action.hash_policy.is_empty());
-    action
 }
 
-fn hash_of(scope: &Scope, to: &Destination, port: u16) -> Vec<wire::route_action::HashPolicy> {
+/// The one destination of a route; its header changes are the route's. Whether it has a hash.
+fn single(
+    scope: &Scope,
+    to: &HttpDestination,
+    port: u16,
+    route: &mut wire::Route,
+    action: &mut wire::RouteAction,
+) -> bool {
+    let cluster = cluster(scope, &to.destination, port);
+    action.cluster_specifier = Some(ClusterSpecifier::Cluster(cluster));
+    if let Some(changes) = &to.headers {
+        let authority = headers::apply(changes, route);
+        // What the rule says of the host goes before.
+        if !authority.is_empty() && action.host_rewrite_specifier.is_none() {
+            let literal = HostRewriteSpecifier::HostRewriteLiteral(authority);
+            action.host_rewrite_specifier = Some(literal);
+        }
+    }
+    add_hash(scope, &to.destination, action)
+}
+
+fn of_weight(
+    scope: &Scope,
+    to: &HttpDestination,
+    port: u16,
+    action: &mut wire::RouteAction,
+) -> wire::weighted_cluster::ClusterWeight {
+    let mut made = wire::weighted_cluster::ClusterWeight {
+        name: cluster(scope, &to.destination, port),
+        weight: number(u32::try_from(to.weight).unwrap_or_default()),
+        ..Default::default()
+    };
+    if let Some(changes) = &to.headers {
+        headers::apply_weighted(changes, &mut made);
+    }
+    add_hash(scope, &to.destination, action);
+    made
+}
+
+/// Adds what is hashed for a destination; whether there is a hash.
+fn add_hash(scope: &Scope, to: &Destination, action: &mut wire::RouteAction) -> bool {
     let called = scope.outbound.service(&to.host);
-    let number = port_of(scope, to, port);
-    called
-        .map(|called| hash::of(called, &to.subset, number))
-        .unwrap_or_default()
+    let hash = called.and_then(|called| hash::of_destination(called, to));
+    action.hash_policy.extend(hash.and_then(hash::policy));
+    hash.is_some()
 }
 
 /// The port of a destination: as it says, or the caller's; of a gateway, whose own port says
@@ -145,64 +166,58 @@ fn port_of(scope: &Scope, to: &Destination, port: u16) -> u16 {
     let known = known.map(|called| called.service.ports.as_slice());
     match (&to.port, scope.role, known) {
         (Some(port), _, _) => u16::try_from(port.number).unwrap_or_default(),
-        (None, Role::Router, Some([only])) => only.number,
+        (None, role, Some([only])) if role == Role::Router || port == 0 => only.number,
         _ => port,
     }
 }
 
 /// The cluster of a destination; that of a host that is not known does not exist, and answers 503.
 pub(super) fn cluster(scope: &Scope, to: &Destination, port: u16) -> String {
-    names::outbound(port_of(scope, to, port), &to.subset, &to.host)
+    let known = scope.outbound.service(&to.host);
+    // Another name of a host leads to the host.
+    let host = known.and_then(|called| called.service.alias_of.as_deref());
+    let number = port_of(scope, to, port);
+    names::outbound(number, &to.subset, host.unwrap_or(&to.host))
 }
 
 fn mirrors(scope: &Scope, rule: &HttpRoute, port: u16, action: &mut wire::RouteAction) {
-    let whole = RuntimeFractionalPercent {
-        default_value: Some(FractionalPercent {
-            numerator: 100,
-            denominator: DenominatorType::Hundred as i32,
-        }),
-        ..Default::default()
-    };
-    let share = |percent: Option<Percent>| match percent {
-        Some(percent) => RuntimeFractionalPercent {
-            default_value: Some(fraction(percent)),
-            ..Default::default()
-        },
-        None => whole.clone(),
-    };
-    let mut wanted = Vec::new();
-    if let Some(mirror) = &rule.mirror {
-        let percent = rule
-            .mirror_percentage
-            .or(rule.mirror_percent.map(|percent| Percent {
-                value: f64::from(percent),
-            }));
-        wanted.push((mirror, percent));
-    } else {
-        wanted.extend(
-            rule.mirrors
-                .iter()
-                .map(|mirror| (&mirror.destination, mirror.percentage)),
-        );
-    }
-    for (to, percent) in wanted {
-        if percent.is_some_and(|percent| percent.value <= 0.0) {
-            continue;
+    let mut add = |to: &Destination, share: Option<FractionalPercent>| {
+        let share = share.unwrap_or_else(|| whole(100));
+        // None at all, when none are wanted.
+        if share.numerator > 0 {
+            action.request_mirror_policies.push(RequestMirrorPolicy {
+                cluster: cluster(scope, to, port),
+                runtime_fraction: Some(RuntimeFractionalPercent {
+                    default_value: Some(share),
+                    ..Default::default()
+                }),
+                trace_sampled: flag(false),
+                disable_shadow_host_suffix_append: true,
+                ..Default::default()
+            });
         }
-        action.request_mirror_policies.push(RequestMirrorPolicy {
-            cluster: cluster(scope, to, port),
-            runtime_fraction: Some(share(percent)),
-            trace_sampled: flag(false),
-            disable_shadow_host_suffix_append: true,
-            ..Default::default()
-        });
+    };
+    if let Some(mirror) = &rule.mirror {
+        let share = rule.mirror_percentage.map(fraction);
+        add(mirror, share.or(rule.mirror_percent.map(whole)));
+    }
+    for mirror in &rule.mirrors {
+        add(&mirror.destination, mirror.percentage.map(fraction));
     }
 }
 
-/// A share with four digits after the point of a percent.
+/// A share with four digits after the point of a percent; further ones are cut off.
 pub(super) fn fraction(percent: Percent) -> FractionalPercent {
     FractionalPercent {
-        numerator: (percent.value * 10_000.0).round() as u32,
+        numerator: (percent.value * 10_000.0) as u32,
         denominator: DenominatorType::Million as i32,
+    }
+}
+
+/// A share in whole percents.
+pub(super) fn whole(percent: u32) -> FractionalPercent {
+    FractionalPercent {
+        numerator: percent,
+        denominator: DenominatorType::Hundred as i32,
     }
 }

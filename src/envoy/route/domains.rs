@@ -1,6 +1,6 @@
 //! The domains of a virtual host: every form in which a caller may name a service.
 
-use mesh::{Families, Registry, Resolution, Service, Workload};
+use mesh::{Registry, Resolution, Scope, Service};
 
 /// A host as a domain; IPv6 addresses stand in brackets.
 pub(super) fn literal(host: &str) -> String {
@@ -11,42 +11,65 @@ pub(super) fn literal(host: &str) -> String {
     }
 }
 
-/// A host with and without the dot of the root.
-fn of_host(host: &str) -> Vec<String> {
-    let mut found = vec![literal(host)];
-    if host != "*" && host.parse::<std::net::IpAddr>().is_err() {
-        found.push(format!("{host}."));
-    }
-    found
+/// Domains of a service.
+#[derive(Debug)]
+pub(crate) struct Domains {
+    /// All of them.
+    pub(crate) all: Vec<String>,
+    /// Those that only stand for a full name: the full name of another service outdoes them.
+    pub(crate) others: Vec<String>,
 }
 
-/// Full name, its short forms for a caller in its namespace or another, and its addresses.
-pub(super) fn of_service(
-    service: &Service,
-    workload: &Workload,
-    families: Families,
-) -> Vec<String> {
+/// Full name, its short forms for a caller in its namespace or another, its aliases' names, and its
+/// addresses. With a port, each also with that.
+pub(super) fn of_service(scope: &Scope, service: &Service, port: Option<u16>) -> Domains {
     let host = service.id.host.as_str();
-    let mut found = of_host(host);
-    found.extend(short(host, &workload.dns_domain));
+    let mut domains = Domains {
+        all: Vec::new(),
+        others: Vec::new(),
+    };
+    let names = std::iter::once(host).chain(service.aliases.iter().map(String::as_str));
+    for name in names {
+        let mut others = Vec::new();
+        for other in self::others(scope, name) {
+            push(&mut others, &other, port);
+        }
+        push(&mut domains.all, name, port);
+        domains.all.extend(others.iter().cloned());
+        domains.others.extend(others);
+    }
     if service.registry == Registry::Kubernetes && service.resolution == Resolution::Passthrough {
         // Pods of a headless service have names below its own.
-        let below: Vec<String> = found.iter().map(|name| format!("*.{name}")).collect();
-        found.extend(below);
+        let below: Vec<String> = domains.all.iter().map(|name| format!("*.{name}")).collect();
+        domains.all.extend(below);
     }
-    for address in service.virtual_addresses() {
-        let v6 = address.contains(':');
-        let usable = if v6 { families.v6 } else { families.v4 };
-        // A range is no domain that a caller could send, but upstream lists the first address as such.
-        let first = service.virtual_addresses().first() == Some(address);
-        if usable && (first || !address.contains('/')) {
-            found.push(literal(address));
-        }
+    for address in service.addresses_for(scope.reach()) {
+        push(&mut domains.all, address, port);
     }
+    domains
+}
+
+fn push(into: &mut Vec<String>, domain: &str, port: Option<u16>) {
+    let literal = literal(domain);
+    if let Some(port) = port {
+        into.push(literal.clone());
+        into.push(format!("{literal}:{port}"));
+    } else {
+        into.push(literal);
+    }
+}
+
+/// Other forms of a full name: with the dot of the root, and short forms of
+/// `name.namespace.svc.cluster.local`, with the name alone for callers beside it.
+pub(crate) fn others(scope: &Scope, host: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    if scope.features.absolute_names && host.parse::<std::net::IpAddr>().is_err() {
+        found.push(format!("{host}."));
+    }
+    found.extend(short(host, &scope.workload.dns_domain));
     found
 }
 
-/// Short forms of `name.namespace.svc.cluster.local`, with the name alone for callers beside it.
 fn short(host: &str, dns_domain: &str) -> Vec<String> {
     let (Some((own, _)), Some((full, rest))) =
         (dns_domain.split_once(".svc."), host.split_once(".svc."))

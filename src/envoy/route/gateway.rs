@@ -1,100 +1,141 @@
-//! Routes of gateways: per port the hosts that its servers admit.
+//! Routes of gateways: of each set of servers whose routes have one name, the hosts that they admit.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use mesh::{GatewayServer, Scope};
+use mesh::{GatewayServer, Scope, is_wildcard};
 use proto::envoy::config::route::v3 as wire;
 
-use super::{Made, configuration, domains, rule};
-use crate::listener::gateway::{plain, routes_of};
+use super::rule::{self, At};
+use super::{Made, configuration};
 
 pub(crate) fn all(scope: &Scope) -> Vec<Made> {
-    let ports = scope.gateways.ports.iter();
-    ports
-        .filter_map(|(port, servers)| one(scope, *port, servers))
+    let routes = scope.gateways.routes.iter();
+    routes
+        .map(|(name, servers)| one(scope, name, servers))
         .collect()
 }
 
-fn one(scope: &Scope, port: u16, servers: &[GatewayServer]) -> Option<Made> {
-    let servers = plain(servers);
-    servers.first()?;
-    let mut hosts: BTreeMap<String, wire::VirtualHost> = BTreeMap::new();
+/// A virtual host, and from which VirtualServices its routes came.
+struct Host {
+    made: wire::VirtualHost,
+    sources: Vec<(String, String)>,
+}
+
+fn one(scope: &Scope, name: &str, servers: &[Arc<GatewayServer>]) -> Made {
+    let mut hosts: BTreeMap<String, Host> = BTreeMap::new();
     let mut origin = Vec::new();
+    // Routes of a VirtualService for a Gateway, which are made as for the first server that asks.
+    let mut known: BTreeMap<(&str, &str, &str), Vec<wire::Route>> = BTreeMap::new();
     for server in servers {
         origin.push(server.origin.clone());
-        let redirect = server
-            .server
-            .tls
-            .as_ref()
-            .is_some_and(|tls| tls.https_redirect);
+        let redirects = server.tls().is_some_and(|tls| tls.https_redirect);
+        let all = wire::virtual_host::TlsRequirementType::All as i32;
         for routing in &server.routings {
             let admitted = server.admitted(routing);
             if admitted.is_empty() {
                 continue;
             }
-            let routes = rule::of(scope, routing, server.number, &server.gateway);
+            let key = (
+                server.gateway.as_str(),
+                routing.namespace.as_str(),
+                routing.name.as_str(),
+            );
+            let routes = match known.get(&key) {
+                Some(known) => known.clone(),
+                None => {
+                    let at = At {
+                        gateway: &server.gateway,
+                        port: server.number,
+                        ends_tls: server.tls().is_some(),
+                    };
+                    rule::of(scope, routing, at)
+                }
+            };
             if routes.is_empty() {
                 continue;
             }
+            known.insert(key, routes.clone());
             origin.extend(routing.origin.iter().cloned());
             for host in admitted {
+                let host = host.to_ascii_lowercase();
                 // Rules of several VirtualServices for one host add up, older ones first.
-                let made = hosts
+                let entry = hosts
                     .entry(host.clone())
-                    .or_insert_with(|| virtual_host(&host, server.number));
-                made.routes.extend(routes.iter().cloned());
-                if redirect {
-                    made.require_tls = wire::virtual_host::TlsRequirementType::All as i32;
+                    .or_insert_with(|| virtual_host(scope, &host, server.number));
+                entry.made.routes.extend(routes.iter().cloned());
+                let source = (server.gateway.clone(), format!("{}/{}", key.1, key.2));
+                entry.sources.push(source);
+                if redirects {
+                    entry.made.require_tls = all;
                 }
             }
         }
-        if redirect {
-            for (_, host) in &server.hosts {
-                let made = hosts
+        if redirects {
+            for host in &server.hosts {
+                // As upstream has it, a host for some namespaces only is sent to TLS where rules of
+                // these are for it; elsewhere this name fits no request.
+                let host = match &host.namespace {
+                    Some(namespace) => format!("{namespace}/{}", host.name),
+                    None => host.name.clone(),
+                };
+                let host = host.to_ascii_lowercase();
+                let entry = hosts
                     .entry(host.clone())
-                    .or_insert_with(|| virtual_host(host, server.number));
-                made.require_tls = wire::virtual_host::TlsRequirementType::All as i32;
+                    .or_insert_with(|| virtual_host(scope, &host, server.number));
+                entry.made.require_tls = all;
             }
         }
     }
-    let mut hosts = collapsed(hosts);
-    if hosts.is_empty() {
+    let mut made = collapsed(hosts);
+    if made.is_empty() {
         // Without any host the answer is 404, not a refused connection.
-        hosts.insert(
-            String::new(),
-            wire::VirtualHost {
-                name: format!("blackhole:{port}"),
-                domains: vec!["*".to_owned()],
-                ..Default::default()
-            },
-        );
+        let port = servers.first().map_or(0, |server| server.number);
+        made.push(wire::VirtualHost {
+            name: format!("blackhole:{port}"),
+            domains: vec!["*".to_owned()],
+            ..Default::default()
+        });
     }
-    Some(Made {
-        configuration: configuration(routes_of(port), hosts.into_values().collect()),
+    for host in &mut made {
+        // What takes everything would hide the rules of VirtualServices that came later.
+        host.routes.sort_by_key(rule::takes_everything);
+    }
+    Made {
+        hosts: Vec::new(),
+        configuration: configuration(name.to_owned(), made),
         origin,
-    })
+    }
 }
 
-/// Hosts with the same routes share one virtual host, called like the last of them.
-fn collapsed(hosts: BTreeMap<String, wire::VirtualHost>) -> BTreeMap<String, wire::VirtualHost> {
-    let mut kept: BTreeMap<String, wire::VirtualHost> = BTreeMap::new();
-    for (host, made) in hosts.into_iter().rev() {
-        let same = kept
-            .values_mut()
-            .find(|other| other.routes == made.routes && other.require_tls == made.require_tls);
+/// Hosts with the same routes share one virtual host, called like the most specific of them.
+fn collapsed(hosts: BTreeMap<String, Host>) -> Vec<wire::VirtualHost> {
+    let mut hosts: Vec<(String, Host)> = hosts.into_iter().collect();
+    hosts.sort_by(|(a, _), (b, _)| {
+        let specific = |host: &str| (is_wildcard(host), std::cmp::Reverse(host.len()));
+        specific(a).cmp(&specific(b)).then_with(|| a.cmp(b))
+    });
+    let mut kept: Vec<Host> = Vec::new();
+    for (_, host) in hosts {
+        let same = kept.iter_mut().find(|other| {
+            other.sources == host.sources && other.made.require_tls == host.made.require_tls
+        });
         match same {
-            Some(other) => other.domains.extend(made.domains),
-            None => drop(kept.insert(host, made)),
+            Some(other) => other.made.domains.extend(host.made.domains),
+            None => kept.push(host),
         }
     }
-    kept
+    kept.into_iter().map(|host| host.made).collect()
 }
 
-fn virtual_host(host: &str, port: u16) -> wire::VirtualHost {
-    wire::VirtualHost {
-        name: format!("{host}:{port}"),
-        domains: vec![domains::literal(host)],
-        include_request_attempt_count: true,
-        ..Default::default()
+fn virtual_host(scope: &Scope, host: &str, port: u16) -> Host {
+    Host {
+        made: wire::VirtualHost {
+            name: format!("{host}:{port}"),
+            domains: vec![host.to_owned()],
+            include_request_attempt_count: super::virtual_host::counts_attempts(scope),
+            ..Default::default()
+        },
+        sources: Vec::new(),
     }
 }

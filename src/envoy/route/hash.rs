@@ -1,45 +1,79 @@
 //! What a consistent hash is made of.
 
+use api::networking::destination_rule::{ConsistentHash, TrafficPolicy};
+use api::networking::virtual_service::Destination;
 use mesh::OutboundService;
 use proto::envoy::config::route::v3::route_action::HashPolicy;
 use proto::envoy::config::route::v3::route_action::hash_policy::{
-    ConnectionProperties, Cookie, Header, PolicySpecifier, QueryParameter,
+    ConnectionProperties, Cookie, CookieAttribute, Header, PolicySpecifier, QueryParameter,
 };
 
 use crate::parts::span;
 
-pub(super) fn of(called: &OutboundService, subset: &str, port: u16) -> Vec<HashPolicy> {
-    let Some(rule) = &called.rule else {
-        return Vec::new();
-    };
-    let settings = rule.settings(rule.subset(subset), port);
-    let hash = settings
-        .load_balancer
-        .and_then(|balancer| balancer.consistent_hash);
-    let Some(hash) = hash else {
-        return Vec::new();
-    };
-    let specifier = if let Some(name) = hash.http_header_name {
+/// The hash of calls of a service that no VirtualService routes.
+pub(super) fn of_service(called: &OutboundService, port: u16) -> Option<&ConsistentHash> {
+    let policy = called.rule.as_ref()?.policy.as_ref()?;
+    let own = of_port(policy, u32::from(port));
+    own.or_else(|| of_policy(policy))
+}
+
+/// The hash of a destination. Settings of a port count only where the destination names the port.
+pub(super) fn of_destination<'a>(
+    called: &'a OutboundService,
+    to: &Destination,
+) -> Option<&'a ConsistentHash> {
+    let rule = called.rule.as_ref()?;
+    let whole = rule.policy.as_ref();
+    let port = to.port.as_ref().map(|port| port.number);
+    let subset = rule
+        .subset(&to.subset)
+        .and_then(|subset| subset.traffic_policy.as_ref());
+    let at_port = |policy: Option<&'a TrafficPolicy>| of_port(policy?, port?);
+    at_port(subset)
+        .or_else(|| of_policy(subset?))
+        .or_else(|| at_port(whole))
+        .or_else(|| of_policy(whole?))
+}
+
+fn of_policy(policy: &TrafficPolicy) -> Option<&ConsistentHash> {
+    policy.load_balancer.as_ref()?.consistent_hash.as_ref()
+}
+
+fn of_port(policy: &TrafficPolicy, port: u32) -> Option<&ConsistentHash> {
+    let own = policy
+        .port_level_settings
+        .iter()
+        .find(|setting| setting.port.number == port);
+    own?.load_balancer.as_ref()?.consistent_hash.as_ref()
+}
+
+/// Envoy's form of it; nothing when it does not say what is hashed.
+pub(super) fn policy(hash: &ConsistentHash) -> Option<HashPolicy> {
+    let specifier = if let Some(name) = &hash.http_header_name {
         PolicySpecifier::Header(Header {
-            header_name: name,
+            header_name: name.clone(),
             ..Default::default()
         })
-    } else if let Some(cookie) = hash.http_cookie {
+    } else if let Some(cookie) = &hash.http_cookie {
+        let attributes = cookie.attributes.iter().map(|attribute| CookieAttribute {
+            name: attribute.name.clone(),
+            value: attribute.value.clone(),
+        });
         PolicySpecifier::Cookie(Cookie {
-            name: cookie.name,
-            path: cookie.path,
+            name: cookie.name.clone(),
+            path: cookie.path.clone(),
             ttl: cookie.ttl.and_then(span),
-            ..Default::default()
+            attributes: attributes.collect(),
         })
-    } else if hash.use_source_ip == Some(true) {
-        PolicySpecifier::ConnectionProperties(ConnectionProperties { source_ip: true })
-    } else if let Some(name) = hash.http_query_parameter_name {
-        PolicySpecifier::QueryParameter(QueryParameter { name })
+    } else if let Some(source_ip) = hash.use_source_ip {
+        PolicySpecifier::ConnectionProperties(ConnectionProperties { source_ip })
+    } else if let Some(name) = &hash.http_query_parameter_name {
+        PolicySpecifier::QueryParameter(QueryParameter { name: name.clone() })
     } else {
-        return Vec::new();
+        return None;
     };
-    vec![HashPolicy {
+    Some(HashPolicy {
         policy_specifier: Some(specifier),
         ..Default::default()
-    }]
+    })
 }

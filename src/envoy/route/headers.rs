@@ -12,14 +12,14 @@ struct Changes {
     authority: String,
 }
 
-/// Puts changes on a route; gives the authority that requests get by them.
+/// Puts changes on a route, behind those that it has; gives the authority that requests get by them.
 pub(super) fn apply(headers: &Headers, route: &mut wire::Route) -> String {
-    let request = of(&headers.request, true);
-    let response = of(&headers.response, false);
-    route.request_headers_to_add = request.add;
-    route.request_headers_to_remove = request.remove;
-    route.response_headers_to_add = response.add;
-    route.response_headers_to_remove = response.remove;
+    let request = of(&headers.request);
+    let response = of(&headers.response);
+    route.request_headers_to_add.extend(request.add);
+    route.request_headers_to_remove.extend(request.remove);
+    route.response_headers_to_add.extend(response.add);
+    route.response_headers_to_remove.extend(response.remove);
     request.authority
 }
 
@@ -28,8 +28,8 @@ pub(super) fn apply_weighted(
     headers: &Headers,
     cluster: &mut wire::weighted_cluster::ClusterWeight,
 ) {
-    let request = of(&headers.request, true);
-    let response = of(&headers.response, false);
+    let request = of(&headers.request);
+    let response = of(&headers.response);
     cluster.request_headers_to_add = request.add;
     cluster.request_headers_to_remove = request.remove;
     cluster.response_headers_to_add = response.add;
@@ -43,27 +43,23 @@ pub(super) fn apply_weighted(
     }
 }
 
-fn of(operations: &HeaderOperations, request: bool) -> Changes {
+fn of(operations: &HeaderOperations) -> Changes {
     let mut changes = Changes {
         add: Vec::new(),
         remove: Vec::new(),
         authority: String::new(),
     };
-    let is_authority = |name: &str| name.eq_ignore_ascii_case("host") || name == ":authority";
-    // The host is part of the route itself; other pseudo headers cannot be changed.
+    // What is replaced first, then what is added; the host that is set goes before one that is added.
     let both = [
         (&operations.set, HeaderAppendAction::OverwriteIfExistsOrAdd),
         (&operations.add, HeaderAppendAction::AppendIfExistsOrAdd),
     ];
     for (list, action) in both {
         for (name, value) in list {
-            if is_authority(name) {
-                if request && action == HeaderAppendAction::OverwriteIfExistsOrAdd {
-                    changes.authority = value.clone();
-                }
-                continue;
+            if is_authority(name) && changes.authority.is_empty() {
+                changes.authority.clone_from(value);
             }
-            if name.starts_with(':') {
+            if is_internal(name) {
                 continue;
             }
             changes.add.push(HeaderValueOption {
@@ -77,18 +73,19 @@ fn of(operations: &HeaderOperations, request: bool) -> Changes {
             });
         }
     }
-    changes.add.sort_by(|a, b| key(a).cmp(key(b)));
     let removable = operations.remove.iter();
     changes.remove = removable
-        .filter(|name| !is_authority(name) && !name.starts_with(':'))
+        .filter(|name| !is_internal(name))
         .cloned()
         .collect();
     changes
 }
 
-fn key(option: &HeaderValueOption) -> &str {
-    option
-        .header
-        .as_ref()
-        .map_or("", |header| header.key.as_str())
+fn is_authority(name: &str) -> bool {
+    name.eq_ignore_ascii_case("host") || name.eq_ignore_ascii_case(":authority")
+}
+
+/// The host is part of the route itself; other pseudo headers cannot be changed.
+fn is_internal(name: &str) -> bool {
+    name.starts_with(':') || name.eq_ignore_ascii_case("host")
 }

@@ -5,24 +5,31 @@ use proto::envoy::config::core::v3::{DataSource, data_source};
 use proto::envoy::config::route::v3 as wire;
 use wire::redirect_action::{PathRewriteSpecifier, RedirectResponseCode, SchemeRewriteSpecifier};
 
-pub(super) fn redirect(to: &Redirect, port: u16) -> wire::route::Action {
+/// A redirect from a port that ends TLS, or does not.
+pub(super) fn redirect(to: &Redirect, port: u16, ends_tls: bool) -> wire::route::Action {
     let mut action = wire::RedirectAction {
         host_redirect: to.authority.clone(),
-        path_rewrite_specifier: Some(PathRewriteSpecifier::PathRedirect(to.uri.clone())),
+        path_rewrite_specifier: Some(if to.prefix_rewrite.is_empty() {
+            PathRewriteSpecifier::PathRedirect(to.uri.clone())
+        } else {
+            PathRewriteSpecifier::PrefixRewrite(to.prefix_rewrite.clone())
+        }),
         ..Default::default()
     };
     if !to.scheme.is_empty() {
         let scheme = SchemeRewriteSpecifier::SchemeRedirect(to.scheme.clone());
         action.scheme_rewrite_specifier = Some(scheme);
     }
-    match (to.port, to.derive_port.as_deref()) {
-        (Some(own), _) => action.port_redirect = own,
-        // The port of plaintext need not be said.
-        (None, Some("FROM_REQUEST_PORT")) if port != 80 || !to.scheme.is_empty() => {
-            action.port_redirect = port.into();
-        }
-        _ => {}
-    }
+    let wanted = match (to.port, to.derive_port.as_deref()) {
+        (Some(own), _) => own,
+        (None, Some("FROM_REQUEST_PORT")) => port.into(),
+        _ => 0,
+    };
+    // The port that a scheme has anyway is not said.
+    action.port_redirect = match (to.scheme.as_str(), ends_tls, wanted) {
+        ("http", _, 80) | ("https", _, 443) | ("", false, 80) | ("", true, 443) => 0,
+        _ => wanted,
+    };
     let code = match to.redirect_code {
         302 => RedirectResponseCode::Found,
         303 => RedirectResponseCode::SeeOther,

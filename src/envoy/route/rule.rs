@@ -11,53 +11,68 @@ use crate::metadata;
 const CORS: &str = "envoy.filters.http.cors";
 const FAULT: &str = "envoy.filters.http.fault";
 
-/// Routes for sidecars.
-pub(super) fn of_sidecar(scope: &Scope, routing: &Routing, port: u16) -> Vec<wire::Route> {
-    of(scope, routing, port, MESH_GATEWAY)
+/// Where routes are for.
+#[derive(Clone, Copy)]
+pub(super) struct At<'a> {
+    /// The gateway as `namespace/name`, or [`MESH_GATEWAY`].
+    pub(super) gateway: &'a str,
+    /// The port that callers know.
+    pub(super) port: u16,
+    /// Whether TLS ends there.
+    pub(super) ends_tls: bool,
 }
 
-/// Routes for a gateway, or for sidecars.
-pub(super) fn of(scope: &Scope, routing: &Routing, port: u16, gateway: &str) -> Vec<wire::Route> {
+/// Routes for sidecars.
+pub(super) fn of_sidecar(scope: &Scope, routing: &Routing, port: u16) -> Vec<wire::Route> {
+    let at = At {
+        gateway: MESH_GATEWAY,
+        port,
+        ends_tls: false,
+    };
+    of(scope, routing, at)
+}
+
+/// Routes for a gateway, or for sidecars. Nothing behind a route that takes everything is reached.
+pub(super) fn of(scope: &Scope, routing: &Routing, at: At<'_>) -> Vec<wire::Route> {
     let mut routes = Vec::new();
     for rule in &routing.spec.http {
         if rule.r#match.is_empty() {
-            routes.push(one(scope, routing, rule, None, port));
+            routes.push(one(scope, routing, rule, None, at));
             break;
         }
-        let mut whole = false;
         for condition in &rule.r#match {
-            if applies(scope, routing, condition, port, gateway) {
-                routes.push(one(scope, routing, rule, Some(condition), port));
-                if matching::takes_everything(condition) {
-                    whole = true;
-                    break;
-                }
+            if !applies(scope, condition, at) {
+                continue;
             }
-        }
-        if whole {
-            break;
+            let route = one(scope, routing, rule, Some(condition), at);
+            let whole = takes_everything(&route);
+            routes.push(route);
+            if whole {
+                return routes;
+            }
         }
     }
     routes
 }
 
-fn applies(
-    scope: &Scope,
-    routing: &Routing,
-    condition: &HttpMatch,
-    port: u16,
-    gateway: &str,
-) -> bool {
-    let gateways = if condition.gateways.is_empty() {
-        &routing.spec.gateways
+/// Whether no route behind it is reached.
+pub(super) fn takes_everything(route: &wire::Route) -> bool {
+    route
+        .r#match
+        .as_ref()
+        .is_none_or(matching::takes_everything)
+}
+
+/// The conditions on the caller. A condition that names gateways says nothing of workloads.
+fn applies(scope: &Scope, condition: &HttpMatch, at: At<'_>) -> bool {
+    let caller = if condition.gateways.is_empty() {
+        selects(&condition.source_labels, &scope.workload.labels)
+            && (condition.source_namespace.is_empty()
+                || condition.source_namespace == scope.workload.namespace)
     } else {
-        &condition.gateways
+        condition.gateways.iter().any(|name| name == at.gateway)
     };
-    (condition.port == 0 || condition.port == u32::from(port))
-        && gateways.iter().any(|name| name == gateway)
-        && selects(&condition.source_labels, &scope.workload.labels)
-        && (condition.source_namespace.is_empty()
-            || condition.source_namespace == scope.workload.namespace)
+    caller && (condition.port == 0 || condition.port == u32::from(at.port))
 }
 
 fn one(
@@ -65,16 +80,19 @@ fn one(
     routing: &Routing,
     rule: &HttpRoute,
     condition: Option<&HttpMatch>,
-    port: u16,
+    at: At<'_>,
 ) -> wire::Route {
     let own = condition.map_or("", |condition| condition.name.as_str());
+    let matched = condition.map_or_else(matching::everything, |condition| {
+        matching::of(condition, routing.semantics)
+    });
     let mut route = wire::Route {
         name: if own.is_empty() {
             rule.name.clone()
         } else {
             format!("{}.{own}", rule.name)
         },
-        r#match: Some(condition.map_or_else(matching::everything, matching::of)),
+        r#match: Some(matched),
         metadata: Some(metadata::config(&routing.origin[0])),
         stat_prefix: condition.map_or_else(String::new, |condition| condition.stat_prefix.clone()),
         ..Default::default()
@@ -83,13 +101,13 @@ fn one(
     if let Some(changes) = &rule.headers {
         authority = headers::apply(changes, &mut route);
     }
-    route.action = Some(if let Some(to) = &rule.redirect {
-        redirect::redirect(to, port)
+    if let Some(to) = &rule.redirect {
+        route.action = Some(redirect::redirect(to, at.port, at.ends_tls));
     } else if let Some(answer) = &rule.direct_response {
-        redirect::answer(answer)
+        route.action = Some(redirect::answer(answer));
     } else {
-        wire::route::Action::Route(action::of(scope, rule, condition, port, &authority))
-    });
+        action::apply(scope, rule, at.port, authority, &mut route);
+    }
     if let Some(on_purpose) = &rule.fault {
         let filter = fault::of(on_purpose);
         route
@@ -102,7 +120,7 @@ fn one(
             .typed_per_filter_config
             .insert(CORS.to_owned(), filter);
     }
-    let operation = operation(&route, &routing.name, port);
+    let operation = operation(&route, &routing.name, at.port);
     route.decorator = Some(wire::Decorator {
         operation,
         ..Default::default()
@@ -121,7 +139,6 @@ pub(super) fn operation(route: &wire::Route, name: &str, port: u16) -> String {
         Some(PathSpecifier::Prefix(prefix)) => format!("{prefix}*"),
         Some(PathSpecifier::Path(path)) => path.clone(),
         Some(PathSpecifier::SafeRegex(pattern)) => pattern.regex.clone(),
-        Some(PathSpecifier::PathSeparatedPrefix(prefix)) => format!("{prefix}/*"),
         _ => "/*".to_owned(),
     };
     if let Some(wire::route::Action::Route(action)) = &route.action

@@ -1,20 +1,31 @@
-//! The operator's role: leadership, reconciliation, the CA's keeper, health and metrics, connected.
-//! What each does is its own crate's business.
+//! The operator's role: leadership, reconciliation, the CA's keeper, health and metrics, connected, and the control
+//! plane beside them where this process hosts one. What each does is its own crate's business.
 
+mod hosting;
+#[cfg(test)]
+mod manifests;
+
+use std::convert::Infallible;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
+use install::Host;
 use kube::Client;
-use operator::{CaPlan, Metrics, Settings};
+use operator::hosted::{HostedBy, Hosting};
+use operator::{Ca, CaHealth, CaPlan, Metrics, Settings};
 use serve::health::Readiness;
-use serve::http::{Limits, Transport};
+use serve::http::{self, Limits, Transport};
 use serve::leader::{self, Candidate, Leadership};
 use serve::logging::{self, Format};
-use serve::{Shutdown, http, kubernetes, metrics, shutdown};
+use serve::{Shutdown, kubernetes, metrics, shutdown};
 use tokio::sync::watch;
-use tokio::task::JoinSet;
 
-const VERSION: &str = env!("CARGO_PKG_VERSION");
+use super::control_plane::VERSION;
+use super::services::Services;
+
+/// For what is under way to end.
+const GRACE: Duration = Duration::from_secs(30);
 /// How long to wait before reconciliation is begun again after it could not begin.
 const PAUSE: Duration = Duration::from_secs(2);
 
@@ -51,6 +62,19 @@ pub struct Operator {
     /// Address of /metrics.
     #[arg(long, default_value = ":8383")]
     metrics_address: String,
+    /// Host the control plane in this process, for IstioOperators whose root namespace is that of the operator's
+    /// own pods: there is no Deployment istiod then, and Services select the operator's pods.
+    #[arg(long)]
+    with_discovery: bool,
+    /// Label by which Services find the operator's pods, with --with-discovery.
+    #[arg(
+        long,
+        value_name = "KEY=VALUE",
+        value_delimiter = ',',
+        value_parser = label,
+        default_value = "app.kubernetes.io/name=istio-operator"
+    )]
+    pod_labels: Vec<(String, String)>,
     /// Log level, in upstream's form.
     #[arg(long = "log_output_level", default_value = "default:info")]
     log_output_level: String,
@@ -80,8 +104,15 @@ pub enum Error {
     #[error("handling signals: {0}")]
     Signals(std::io::Error),
     /// A task ended by itself.
-    #[error("a task of the operator ended unexpectedly")]
-    Ended,
+    #[error("a task of the operator ended unexpectedly: {0}")]
+    Ended(String),
+}
+
+fn label(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text
+        .split_once('=')
+        .ok_or_else(|| format!("{text:?} is no label, expected KEY=VALUE"))?;
+    Ok((key.to_owned(), value.to_owned()))
 }
 
 /// Runs until a signal.
@@ -99,27 +130,26 @@ pub async fn run(args: Operator) -> Result<(), Error> {
     let mut registry = metrics::registry("operator");
     let counters = Metrics::registered(&mut registry, VERSION);
     let readiness = Readiness::new();
-
-    let mut tasks = JoinSet::new();
-    for (address, router) in [
-        (
-            &args.health_address,
-            serve::health::router(readiness.clone()),
-        ),
-        (&args.metrics_address, metrics::router(registry.into())),
+    let mut services = Services::default();
+    let health = serve::health::router(readiness.clone());
+    let metrics = metrics::router(registry.into());
+    for (name, address, router) in [
+        ("health server", &args.health_address, health),
+        ("metrics server", &args.metrics_address, metrics),
     ] {
         let listener = http::bind(address).await.map_err(|source| Error::Listen {
             address: address.clone(),
             source,
         })?;
-        let plain = Transport::Plaintext;
-        tasks.spawn(http::serve(
+        let limits = Limits::default();
+        let serving = http::serve(
             listener,
-            plain,
+            Transport::Plaintext,
             router,
-            Limits::default(),
+            limits,
             shutdown.clone(),
-        ));
+        );
+        services.spawn(name, serving);
     }
     let candidate = Candidate {
         namespace: args.namespace.clone(),
@@ -127,14 +157,7 @@ pub async fn run(args: Operator) -> Result<(), Error> {
         identity: args.identity.clone(),
     };
     let (leadership, standing) = leader::stand(client.clone(), candidate, shutdown.clone());
-    tasks.spawn(async { standing.await.expect("an election does not panic") });
-    let (plans, planned) = watch::channel(None);
-    tasks.spawn(keep_ca(
-        client.clone(),
-        args.identity.clone(),
-        planned,
-        shutdown.clone(),
-    ));
+    services.join("election", standing);
     let settings = Settings {
         hub: args.hub,
         tag: args.tag,
@@ -142,24 +165,57 @@ pub async fn run(args: Operator) -> Result<(), Error> {
         readiness_timeout: Duration::from_secs(args.readiness_timeout),
         resync: Duration::from_secs(args.resync),
         watch_namespace: args.watch_namespace,
-        identity: args.identity,
+        identity: args.identity.clone(),
     };
+
+    let (told, ca_health) = watch::channel(CaHealth::default());
+    let told = Arc::new(told);
+    let hosted_by = args.with_discovery.then(|| {
+        let needs = hosting::Needs {
+            client: client.clone(),
+            settings: settings.clone(),
+            namespace: args.namespace.clone(),
+            host: Host {
+                labels: args.pod_labels.iter().cloned().collect(),
+            },
+            readiness: readiness.clone(),
+            ca_health: told.clone(),
+        };
+        hosting::start(needs, &mut services, &shutdown)
+    });
+    let (plans, planned) = watch::channel(None);
+    let keeping = Keeping {
+        client: client.clone(),
+        identity: args.identity,
+        plans: planned,
+        hosts: match &hosted_by {
+            Some(host) => {
+                let hosts = |hosting: &Hosting| hosting.plan().is_some();
+                services.publish("hosting publisher", host.hosting.clone(), hosts, &shutdown)
+            }
+            None => watch::channel(false).1,
+        },
+        health: told,
+    };
+    services.spawn("ca", keep_ca(keeping, shutdown.clone()));
     let leading = Leading {
         client,
         settings,
         counters,
         plans,
+        ca_health,
         leadership,
+        hosted_by,
     };
-    tasks.spawn(lead(leading, shutdown.clone()));
+    services.spawn("reconciliation", lead(leading, shutdown.clone()));
 
     let ended = tokio::select! {
         signal = shutdown::signalled() => signal.map_err(Error::Signals),
         // No task ends by itself: one that did has panicked, and a new process does better.
-        _ = tasks.join_next() => Err(Error::Ended),
+        name = services.first_to_end() => Err(Error::Ended(name)),
     };
     shutdown.cancel();
-    while tasks.join_next().await.is_some() {}
+    services.end(GRACE).await;
     tracing::info!(signal = ended.as_ref().copied().unwrap_or("none"), "ended");
     ended.map(|_| ())
 }
@@ -169,7 +225,9 @@ struct Leading {
     settings: Settings,
     counters: Metrics,
     plans: watch::Sender<Option<CaPlan>>,
+    ca_health: watch::Receiver<CaHealth>,
     leadership: Leadership,
+    hosted_by: Option<HostedBy>,
 }
 
 /// Reconciles while this process leads.
@@ -179,7 +237,9 @@ async fn lead(leading: Leading, shutdown: Shutdown) {
         settings,
         counters,
         plans,
+        ca_health,
         mut leadership,
+        hosted_by,
     } = leading;
     while !shutdown.is_cancelled() {
         let elected = async { leadership.wait_for(|leads| *leads).await.is_ok() };
@@ -195,9 +255,13 @@ async fn lead(leading: Leading, shutdown: Shutdown) {
             }
         };
         let (client, settings) = (client.clone(), settings.clone());
-        if let Err(error) =
-            operator::run(client, settings, counters.clone(), plans.clone(), end).await
-        {
+        let ca = Ca {
+            plan: plans.clone(),
+            health: ca_health.clone(),
+        };
+        let (counters, hosted_by) = (counters.clone(), hosted_by.clone());
+        let ended = operator::run(client, settings, counters, ca, hosted_by, end);
+        if let Err(error) = ended.await {
             tracing::warn!(%error, "reconciliation could not begin, trying again");
             tokio::time::sleep(PAUSE).await;
         }
@@ -205,36 +269,83 @@ async fn lead(leading: Leading, shutdown: Shutdown) {
     }
 }
 
-/// Keeps the CA's objects as the latest plan says.
-async fn keep_ca(
+struct Keeping {
     client: Client,
     identity: String,
-    mut plans: watch::Receiver<Option<CaPlan>>,
-    shutdown: Shutdown,
-) {
+    plans: watch::Receiver<Option<CaPlan>>,
+    /// Whether a control plane in this process keeps its CA itself.
+    hosts: watch::Receiver<bool>,
+    health: Arc<watch::Sender<CaHealth>>,
+}
+
+/// Keeps the CA's objects as the latest plan says, unless a control plane in this process does.
+async fn keep_ca(keeping: Keeping, shutdown: Shutdown) {
+    let Keeping {
+        client,
+        identity,
+        mut plans,
+        mut hosts,
+        health,
+    } = keeping;
     while !shutdown.is_cancelled() {
-        let plan = plans.borrow_and_update().clone();
+        let hosted = *hosts.borrow_and_update();
+        let plan = plans.borrow_and_update().clone().filter(|_| !hosted);
+        let token = Shutdown::new();
         let running = plan.map(|plan| {
-            let token = Shutdown::new();
             let settings = ca::Settings {
                 client: client.clone(),
                 namespace: plan.namespace,
                 trust_domain: plan.trust_domain,
                 identity: identity.clone(),
             };
-            let (_root, task) = ca::run(settings, token.clone());
-            (token, task)
+            ca::run(settings, token.clone())
         });
+        if running.is_none() && !hosted {
+            health.send_replace(CaHealth::default());
+        }
+        let forwarding = async {
+            match &running {
+                Some(running) => forward(running.health.clone(), &health).await,
+                None => std::future::pending().await,
+            }
+        };
         let ended = tokio::select! {
             () = shutdown.cancelled() => true,
             changed = plans.changed() => changed.is_err(),
+            // Its sender may be gone where nothing is ever hosted.
+            Ok(()) = hosts.changed() => false,
+            never = forwarding => match never {},
         };
-        if let Some((token, task)) = running {
+        if let Some(running) = running {
             token.cancel();
-            let _ = task.await;
+            let _ = running.task.await;
         }
         if ended {
             break;
+        }
+    }
+}
+
+/// Passes on how a CA is until that ends.
+async fn forward(
+    mut from: watch::Receiver<ca::Health>,
+    to: &watch::Sender<CaHealth>,
+) -> Infallible {
+    loop {
+        let ca::Health {
+            authority,
+            distribution,
+        } = from.borrow_and_update().clone();
+        to.send_replace(CaHealth {
+            authority,
+            distribution: distribution.map(|known| operator::Distribution {
+                held: known.held,
+                wanted: known.wanted,
+                failing: known.failing,
+            }),
+        });
+        if from.changed().await.is_err() {
+            std::future::pending().await
         }
     }
 }

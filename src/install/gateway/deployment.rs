@@ -1,13 +1,11 @@
 //! The Deployment of a gateway's proxies: command line, environment, volumes and probes.
 
-use k8s_openapi::api::apps::v1::{
-    Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment,
-};
+use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{
     Container, ContainerPort, EnvVar, EnvVarSource, HTTPGetAction, PodSecurityContext, PodSpec,
     PodTemplateSpec, Probe, ResourceFieldSelector, SecurityContext,
 };
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use base::labels::REVISION;
@@ -29,29 +27,18 @@ const DATAPLANE_MODE: (&str, &str) = ("istio.io/dataplane-mode", "none");
 
 pub(super) fn build(context: Context<'_>) -> Deployment {
     let values = &context.gateway.values;
-    Deployment {
+    pod::Workload {
         metadata: ObjectMeta {
             labels: Some(with(context.labels(), [DATAPLANE_MODE])),
             ..context.metadata()
         },
-        spec: Some(DeploymentSpec {
-            replicas: context.gateway.scaling().replicas(),
-            selector: LabelSelector {
-                match_labels: Some(values.labels.clone()),
-                ..Default::default()
-            },
-            strategy: Some(DeploymentStrategy {
-                rolling_update: Some(RollingUpdateDeployment {
-                    max_surge: values.rolling_max_surge.clone(),
-                    max_unavailable: values.rolling_max_unavailable.clone(),
-                }),
-                ..Default::default()
-            }),
-            template: template(context),
-            ..Default::default()
-        }),
-        ..Default::default()
+        replicas: context.gateway.scaling().replicas(),
+        selector: values.labels.clone(),
+        max_surge: values.rolling_max_surge.clone(),
+        max_unavailable: values.rolling_max_unavailable.clone(),
+        template: template(context),
     }
+    .into()
 }
 
 fn template(context: Context<'_>) -> PodTemplateSpec {

@@ -1,14 +1,12 @@
 //! The Deployment that runs istiod: its command line, environment, volumes and probes.
 
-use k8s_openapi::api::apps::v1::{
-    Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment,
-};
+use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{
     ClusterTrustBundleProjection, ConfigMapVolumeSource, Container, EmptyDirVolumeSource, EnvVar,
     HTTPGetAction, PodSpec, PodTemplateSpec, Probe, SecurityContext, Toleration, Volume,
     VolumeMount, VolumeProjection,
 };
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use serde_json::Value;
 
@@ -30,29 +28,18 @@ pub(super) fn build(context: Context<'_>) -> Deployment {
     let values = &context.pilot.values;
     let mut labels = with(context.labels(), [("app", "istiod"), ("istio", "pilot")]);
     labels.extend(texts(&values.deployment_labels).unwrap_or_default());
-    Deployment {
+    pod::Workload {
         metadata: ObjectMeta {
             annotations: texts(&values.deployment_annotations),
             ..context.metadata(labels)
         },
-        spec: Some(DeploymentSpec {
-            replicas: context.pilot.scaling().replicas(),
-            selector: LabelSelector {
-                match_labels: Some(selector(context)),
-                ..Default::default()
-            },
-            strategy: Some(DeploymentStrategy {
-                rolling_update: Some(RollingUpdateDeployment {
-                    max_surge: values.rolling_max_surge.clone(),
-                    max_unavailable: values.rolling_max_unavailable.clone(),
-                }),
-                ..Default::default()
-            }),
-            template: template(context),
-            ..Default::default()
-        }),
-        ..Default::default()
+        replicas: context.pilot.scaling().replicas(),
+        selector: selector(context),
+        max_surge: values.rolling_max_surge.clone(),
+        max_unavailable: values.rolling_max_unavailable.clone(),
+        template: template(context),
     }
+    .into()
 }
 
 fn selector(context: Context<'_>) -> Labels {

@@ -12,7 +12,7 @@ use base::names::port;
 
 use super::Context;
 use crate::Object;
-use crate::labels::{labels, metadata, with};
+use crate::labels::{Labels, labels, metadata, with};
 use crate::values::{some, some_of, texts};
 
 /// The port that Services have for webhooks, since API servers call it when none is named.
@@ -22,15 +22,22 @@ const XDS_LEGACY: u16 = 15011;
 
 /// The Service of the revision, and one for each of its tags.
 pub(super) fn build(context: Context<'_>) -> Vec<Object> {
-    let labels = with(context.labels(), [("app", "istiod"), ("istio", "pilot")]);
-    let mut services = vec![service(context, context.metadata(labels.clone()))];
-    for tag in &context.pilot.values.revision_tags {
-        let name = format!("istiod-revision-tag-{tag}");
-        let labels = with(labels.clone(), [("istio.io/tag", tag)]);
-        let metadata = metadata(name, &context.pilot.namespace, labels);
-        services.push(service(context, metadata));
-    }
-    services.iter().map(Object::of).collect()
+    let main = Object::of(&service(context, context.metadata(labels_of(context))));
+    let tags = context.pilot.values.revision_tags.iter();
+    let tagged = tags.map(|tag| tagged(context, tag));
+    [main].into_iter().chain(tagged).collect()
+}
+
+/// The Service that reaches the revision by the name of a tag.
+pub(super) fn tagged(context: Context<'_>, tag: &str) -> Object {
+    let labels = with(labels_of(context), [("istio.io/tag", tag)]);
+    let name = format!("istiod-revision-tag-{tag}");
+    let metadata = metadata(name, &context.pilot.namespace, labels);
+    Object::of(&service(context, metadata))
+}
+
+fn labels_of(context: Context<'_>) -> Labels {
+    with(context.labels(), [("app", "istiod"), ("istio", "pilot")])
 }
 
 fn service(context: Context<'_>, metadata: ObjectMeta) -> Service {
@@ -60,7 +67,7 @@ fn service(context: Context<'_>, metadata: ObjectMeta) -> Service {
 /// Lets the API server in for webhooks and anyone for xDS and monitoring; out is open, since keys
 /// of token issuers are fetched from wherever users say.
 pub(super) fn network_policy(context: Context<'_>) -> NetworkPolicy {
-    let labels = with(context.labels(), [("app", "istiod"), ("istio", "pilot")]);
+    let labels = labels_of(context);
     let pods = self::labels([
         ("app", "istiod"),
         (base::labels::REVISION, context.install.revision_label()),

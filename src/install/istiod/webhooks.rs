@@ -46,15 +46,61 @@ pub(super) fn build(context: Context<'_>) -> Vec<Object> {
         context.install.revision.is_empty(),
     ));
     for tag in &values.revision_tags {
-        objects.push(mutating(
-            context,
-            format!("istio-revision-tag-{tag}"),
-            with(labels.clone(), [("istio.io/tag", tag)]),
-            tag,
-            tag == "default",
-        ));
+        objects.push(tagged(context, &labels, tag));
     }
     objects
+}
+
+/// Injection by the name of a tag instead of a revision.
+fn tagged(context: Context<'_>, labels: &Labels, tag: &str) -> Object {
+    mutating(
+        context,
+        format!("istio-revision-tag-{tag}"),
+        with(labels.clone(), [("istio.io/tag", tag)]),
+        tag,
+        tag == DEFAULT,
+    )
+}
+
+/// The tag of the revision that injects and validates where nobody names one.
+const DEFAULT: &str = "default";
+
+/// The webhooks of tag `default`, as far as the specification has not asked for them by name.
+pub(super) fn of_default_tag(context: Context<'_>) -> Vec<Object> {
+    let values = &context.pilot.values;
+    let mut objects = Vec::new();
+    let labels = with(context.labels(), [("app", "sidecar-injector")]);
+    if !values.revision_tags.iter().any(|tag| tag == DEFAULT) {
+        objects.push(tagged(context, &labels, DEFAULT));
+    }
+    let global = &values.global;
+    if values.default_revision.is_empty() && global.config_validation && context.configures() {
+        let revision = context.install.revision_label();
+        let labels = with(
+            context.plain_labels(),
+            [
+                ("istio", "istiod"),
+                (REVISION, revision),
+                ("istio.io/tag", DEFAULT),
+            ],
+        );
+        objects.push(Object::of(&configuration(
+            metadata("istiod-default-validator", "", labels),
+            "validation.istio.io",
+            (context.name(), &global.istio_namespace),
+            &values.base,
+            None,
+        )));
+    }
+    objects
+}
+
+/// Name of a webhook configuration for injection: that of the usual namespace goes without it.
+pub(crate) fn injector(name: &str, namespace: &str) -> String {
+    match namespace {
+        names::ISTIO_SYSTEM => name.to_owned(),
+        namespace => format!("{name}-{namespace}"),
+    }
 }
 
 fn validating(context: Context<'_>) -> Object {
@@ -82,16 +128,13 @@ fn validating(context: Context<'_>) -> Object {
 /// one of these webhooks matches a pod that is to be injected.
 fn mutating(
     context: Context<'_>,
-    mut name: String,
+    name: String,
     labels: Labels,
     revision: &str,
     by_default: bool,
 ) -> Object {
     let values = &context.pilot.values;
-    let namespace = &context.pilot.namespace;
-    if namespace != names::ISTIO_SYSTEM {
-        name = format!("{name}-{namespace}");
-    }
+    let name = injector(&name, &context.pilot.namespace);
     let not_refused = || is_not(INJECT, &["false"]);
     let mut webhooks = vec![
         injection(

@@ -5,6 +5,7 @@ use base::{ObjectRef, Problem};
 use serde_json::{Map, Value};
 
 use super::form::{LABEL, TAG, is_hub, is_label, is_tag};
+use super::inert::INERT;
 use super::layers::Named;
 use super::{Gateway, Install};
 use crate::merge::{at, map_at};
@@ -32,23 +33,13 @@ pub(super) fn before_merge(subject: &ObjectRef, user: &Map<String, Value>) -> Ve
             problems.push(unsupported(subject, &format!("spec.{field}"), what));
         }
     }
-    for (path, what) in [
-        (
-            ["experimental", "stableValidationPolicy"].as_slice(),
-            "the stable validation policy",
-        ),
-        (
-            &["gateways", "istio-ingressgateway", "injectionTemplate"],
-            "gateways by injection",
-        ),
-        (
-            &["gateways", "istio-egressgateway", "injectionTemplate"],
-            "gateways by injection",
-        ),
-    ] {
-        if at(map_at(user, &["values"]), path).is_some_and(|value| !is_empty(value)) {
-            let field = format!("spec.values.{}", path.join("."));
-            problems.push(unsupported(subject, &field, what));
+    let values = map_at(user, &["values"]);
+    for path in INERT {
+        let steps: Vec<&str> = path.split('.').collect();
+        if at(values, &steps).is_some_and(|value| !is_empty(value)) {
+            let message = "is understood and changes nothing yet";
+            let field = format!("spec.values.{path}");
+            problems.push(Problem::warning(subject, field, UNSUPPORTED, message));
         }
     }
     problems

@@ -102,11 +102,13 @@ pub(super) fn install(
             revision: read.values.get("revision").map(text).unwrap_or_default(),
             trust_domain: at(read.values, &["meshConfig", "trustDomain"])
                 .map_or_else(|| names::DEFAULT_TRUST_DOMAIN.to_owned(), text),
+            host: seen.host.clone(),
             istio_namespace: read.istio_namespace,
             warnings: Vec::new(),
             base,
             pilot,
             gateways: gateways.into_iter().flatten().collect(),
+            default_tag: false,
             remote_control_plane: !global.remote_pilot_address.is_empty()
                 || !global.ca_address.is_empty(),
         }),

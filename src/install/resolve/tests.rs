@@ -24,6 +24,7 @@ fn resolved_on(spec: &str, kubernetes: Option<(u32, u32)>) -> Result<Install, Ve
         tag: "v0".to_owned(),
         version: "0.0.0".to_owned(),
         kubernetes,
+        host: None,
     };
     resolve(&parsed, &seen).map_err(|problems| {
         problems
@@ -53,7 +54,7 @@ fn warn(spec: &str, expected: &[(&str, &str)]) {
 fn names_are_checked() {
     refuse(
         "{profile: nope}",
-        "spec.profile is \"nope\", expected one of default, demo, empty, minimal, preview, remote",
+        "spec.profile is \"nope\", expected one of ambient, default, demo, empty, minimal, openshift, openshift-ambient, preview, remote, stable",
     );
     refuse(
         "{revision: Canary_1}",
@@ -89,7 +90,7 @@ fn sets_of_values_are_known_by_name() {
     );
     refuse(
         "{values: {profile: nope}}",
-        "spec.values.profile is \"nope\", expected one of default, demo, empty, minimal, preview, remote",
+        "spec.values.profile is \"nope\", expected one of ambient, default, demo, empty, minimal, openshift, openshift-ambient, preview, remote, stable",
     );
     let install = resolved(
         "{compatibilityVersion: '1.29', values: {pilot: {env: {PILOT_AUTO_SEND_UNHEALTHY_ENDPOINTS: 'true'}}}}",

@@ -20,6 +20,7 @@ pub(crate) struct Global {
     pub(crate) default_pod_disruption_budget: Switch,
     pub(crate) default_resources: Resources,
     pub(crate) default_tolerations: Vec<Toleration>,
+    #[serde(rename = "enableReaderRBAC")]
     pub(crate) enable_reader_rbac: Option<bool>,
     pub(crate) external_istiod: bool,
     pub(crate) hub: String,

@@ -24,8 +24,8 @@ pub(super) fn merge(root: &Routing, all: &[Routing], problems: &mut Vec<Problem>
                 && other.spec.hosts.is_empty()
         });
         let found = found.filter(|other| other.visibility.includes(&root.namespace));
+        let name = format!("{}/{}", delegate.namespace, delegate.name);
         let Some(found) = found else {
-            let name = format!("{}/{}", delegate.namespace, delegate.name);
             problems.push(Problem::warning(
                 &root.origin[0],
                 format!("spec.http[{index}].delegate"),
@@ -38,8 +38,19 @@ pub(super) fn merge(root: &Routing, all: &[Routing], problems: &mut Vec<Problem>
             continue;
         };
         merged.origin.extend(found.origin.iter().cloned());
-        for own in &found.spec.http {
-            merged.spec.http.extend(join(route, own));
+        for (place, own) in found.spec.http.iter().enumerate() {
+            match join(route, own) {
+                Some(joined) => merged.spec.http.push(joined),
+                None => problems.push(Problem::warning(
+                    &root.origin[0],
+                    format!("spec.http[{index}].delegate"),
+                    "DelegateConflict",
+                    format!(
+                        "http[{place}] of {name} matches nothing that this rule does, expected its \
+                         conditions within those of the rule"
+                    ),
+                )),
+            }
         }
     }
     merged
@@ -47,35 +58,19 @@ pub(super) fn merge(root: &Routing, all: &[Routing], problems: &mut Vec<Problem>
 
 /// A rule of the delegate under a rule of the root; `None` when they contradict.
 fn join(root: &HttpRoute, delegate: &HttpRoute) -> Option<HttpRoute> {
-    // Delegates do not nest.
-    if delegate.delegate.is_some() {
-        return None;
-    }
     let mut joined = delegate.clone();
+    // Delegates do not nest.
+    joined.delegate = None;
     joined.r#match = match (root.r#match.is_empty(), delegate.r#match.is_empty()) {
         (true, _) => delegate.r#match.clone(),
         (false, true) => root.r#match.clone(),
-        (false, false) => {
-            let pairs = root.r#match.iter().flat_map(|outer| {
-                let inner = delegate.r#match.iter();
-                inner.map(move |inner| both(outer, inner))
-            });
-            let found: Vec<HttpMatch> = pairs.flatten().collect();
-            if found.is_empty() {
-                return None;
-            }
-            found
-        }
+        (false, false) => conditions(&root.r#match, &delegate.r#match)?,
     };
-    joined.name = match (root.name.as_str(), delegate.name.as_str()) {
-        (outer, "") => outer.to_owned(),
-        ("", inner) => inner.to_owned(),
-        (outer, inner) => format!("{outer}-{inner}"),
-    };
+    joined.name = joined_name(&root.name, &delegate.name);
     macro_rules! inherit {
         ($($field:ident),*) => {$(
             if joined.$field.is_none() {
-                joined.$field = root.$field.clone();
+                joined.$field.clone_from(&root.$field);
             }
         )*};
     }
@@ -92,80 +87,117 @@ fn join(root: &HttpRoute, delegate: &HttpRoute) -> Option<HttpRoute> {
         headers
     );
     if joined.mirrors.is_empty() {
-        joined.mirrors = root.mirrors.clone();
+        joined.mirrors.clone_from(&root.mirrors);
     }
     Some(joined)
 }
 
-/// Both conditions at once; `None` when the outer one excludes the inner.
-fn both(outer: &HttpMatch, inner: &HttpMatch) -> Option<HttpMatch> {
-    let mut joined = inner.clone();
-    macro_rules! string {
-        ($($field:ident),*) => {$(
-            joined.$field = narrower(&outer.$field, &inner.$field)?;
-        )*};
-    }
-    string!(uri, scheme, method, authority);
-    for (mine, theirs) in [
-        (&mut joined.headers, &outer.headers),
-        (&mut joined.without_headers, &outer.without_headers),
-        (&mut joined.query_params, &outer.query_params),
-    ] {
-        for (name, value) in theirs {
-            if mine.contains_key(name) {
-                return None;
-            }
-            mine.insert(name.clone(), value.clone());
-        }
-    }
-    for (name, value) in &outer.source_labels {
-        if joined
-            .source_labels
-            .get(name)
-            .is_some_and(|own| own != value)
-        {
+/// Each condition of the delegate with each of the root that it does not contradict; `None` when
+/// one of the delegate's contradicts them all.
+fn conditions(outer: &[HttpMatch], inner: &[HttpMatch]) -> Option<Vec<HttpMatch>> {
+    let mut found = Vec::new();
+    for own in inner {
+        let before = found.len();
+        let agreeing = outer.iter().filter(|outer| !contradict(outer, own));
+        found.extend(agreeing.map(|outer| both(outer, own)));
+        if found.len() == before {
             return None;
         }
-        joined.source_labels.insert(name.clone(), value.clone());
     }
-    if outer.port != 0 {
-        if inner.port != 0 && inner.port != outer.port {
-            return None;
-        }
-        joined.port = outer.port;
-    }
-    if joined.gateways.is_empty() {
-        joined.gateways = outer.gateways.clone();
-    }
-    if joined.source_namespace.is_empty() {
-        joined.source_namespace = outer.source_namespace.clone();
-    }
-    joined.ignore_uri_case |= outer.ignore_uri_case;
-    if joined.stat_prefix.is_empty() {
-        joined.stat_prefix = outer.stat_prefix.clone();
-    }
-    joined.name = match (outer.name.as_str(), inner.name.as_str()) {
+    Some(found)
+}
+
+fn joined_name(outer: &str, inner: &str) -> String {
+    match (outer, inner) {
         (outer, "") => outer.to_owned(),
         ("", inner) => inner.to_owned(),
         (outer, inner) => format!("{outer}-{inner}"),
-    };
-    Some(joined)
-}
-
-/// The inner condition where it lies within the outer one.
-fn narrower(
-    outer: &Option<StringMatch>,
-    inner: &Option<StringMatch>,
-) -> Option<Option<StringMatch>> {
-    use StringMatch::{Exact, Prefix, Regex};
-    match (outer, inner) {
-        (None, other) | (other, None) => Some(other.clone()),
-        (Some(outer), Some(inner)) => match (outer, inner) {
-            (Prefix(outer), Prefix(text) | Exact(text)) if text.starts_with(outer.as_str()) => {
-                Some(Some(inner.clone()))
-            }
-            (Exact(a), Exact(b)) | (Regex(a), Regex(b)) if a == b => Some(Some(inner.clone())),
-            _ => None,
-        },
     }
 }
+
+/// Both conditions at once. What the inner one says of a field goes before the outer one's.
+fn both(outer: &HttpMatch, inner: &HttpMatch) -> HttpMatch {
+    let mut joined = inner.clone();
+    macro_rules! string {
+        ($($field:ident),*) => {$(
+            if joined.$field.is_none() {
+                joined.$field.clone_from(&outer.$field);
+            }
+        )*};
+    }
+    string!(uri, scheme, method, authority);
+    macro_rules! table {
+        ($($field:ident),*) => {$(
+            for (key, value) in &outer.$field {
+                let own = joined.$field.entry(key.clone());
+                own.or_insert_with(|| value.clone());
+            }
+        )*};
+    }
+    table!(headers, without_headers, query_params, source_labels);
+    if joined.port == 0 {
+        joined.port = outer.port;
+    }
+    macro_rules! text {
+        ($($field:ident),*) => {$(
+            if joined.$field.is_empty() {
+                joined.$field.clone_from(&outer.$field);
+            }
+        )*};
+    }
+    text!(gateways, source_namespace, stat_prefix);
+    joined.name = joined_name(&outer.name, &inner.name);
+    joined
+}
+
+/// Whether the inner condition reaches beyond the outer one.
+fn contradict(outer: &HttpMatch, inner: &HttpMatch) -> bool {
+    let strings = [
+        (&outer.uri, &inner.uri),
+        (&outer.scheme, &inner.scheme),
+        (&outer.method, &inner.method),
+        (&outer.authority, &inner.authority),
+    ];
+    let tables = [
+        (&outer.headers, &inner.headers),
+        (&outer.without_headers, &inner.without_headers),
+        (&outer.query_params, &inner.query_params),
+    ];
+    strings
+        .iter()
+        .any(|(outer, inner)| beyond(outer.as_ref(), inner.as_ref()))
+        || tables.iter().any(|(outer, inner)| {
+            inner
+                .iter()
+                .any(|(key, value)| beyond(outer.get(key), Some(value)))
+        })
+        || outer.ignore_uri_case != inner.ignore_uri_case
+        || outer.port != 0 && inner.port != 0 && outer.port != inner.port
+        || !outer.source_namespace.is_empty() && outer.source_namespace != inner.source_namespace
+        || inner.source_labels.iter().any(|(key, value)| {
+            let known = outer.source_labels.get(key);
+            known.is_some_and(|known| known != value)
+        })
+        || !outer.gateways.is_empty()
+            && inner
+                .gateways
+                .iter()
+                .any(|name| !outer.gateways.contains(name))
+}
+
+/// Whether the inner string condition holds of strings that the outer one does not hold of. Regular
+/// expressions are never compared with anything.
+fn beyond(outer: Option<&StringMatch>, inner: Option<&StringMatch>) -> bool {
+    use StringMatch::{Exact, Prefix};
+    match (outer, inner) {
+        (None, _) | (_, None) => false,
+        (Some(Prefix(outer)), Some(Prefix(text) | Exact(text))) => {
+            !text.starts_with(outer.as_str())
+        }
+        (Some(Exact(a)), Some(Exact(b))) => a != b,
+        _ => true,
+    }
+}
+
+#[cfg(test)]
+mod tests;

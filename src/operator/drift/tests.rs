@@ -1,12 +1,14 @@
 //! Every cause of a write, and of none.
 
-use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use install::{Component, Object, Owner};
-use rollout::{Live, State};
-use serde_json::json;
+use kube::api::DynamicObject;
+use rollout::{Live, State, Written};
+use serde_json::{Value, json};
 
-use super::{Cause, Verdict, Written, in_hindsight, judge, written};
+use super::{Cause, Verdict, foreign, judge, may_adopt};
+use crate::others::{Needs, Others};
 
 fn object(data: &str) -> Object {
     Object::from_value(json!({"apiVersion": "v1", "kind": "ConfigMap",
@@ -28,6 +30,8 @@ fn live() -> Live {
         owner: Some(owner("mesh")),
         component: Some("Pilot".into()),
         not_pruned: false,
+        ignored: false,
+        applied: true,
         deleting: false,
         fields: 7,
         other_manager: Some("kubectl-edit".into()),
@@ -36,19 +40,21 @@ fn live() -> Live {
 }
 
 fn before() -> Written {
-    written(&object("a"), &live())
+    Written::of(&object("a"), &live())
+}
+
+/// One other IstioOperator, `istio-system/other`.
+fn others(needs: Needs) -> Others {
+    let key = ("istio-system".to_owned(), "other".to_owned());
+    Others {
+        needs: [(key, needs)].into(),
+        watched: None,
+    }
 }
 
 fn check(object: &Object, live: Option<&Live>, written: Option<&Written>) -> Verdict {
-    let others = BTreeSet::from([("istio-system".to_owned(), "other".to_owned())]);
-    judge(
-        object,
-        Component::Pilot,
-        live,
-        written,
-        &owner("mesh"),
-        &others,
-    )
+    let pilot = Component::Pilot;
+    judge(object, pilot, live, written, &owner("mesh"), &others(None))
 }
 
 #[test]
@@ -102,7 +108,7 @@ fn a_new_rendering_is_written() {
 }
 
 #[test]
-fn after_a_restart_everything_is_written_once() {
+fn without_a_record_what_stands_is_written_once() {
     assert_eq!(
         check(&object("a"), Some(&live()), None),
         Verdict::Write(Cause::Rendered)
@@ -158,34 +164,89 @@ fn an_object_of_another_that_is_gone_is_taken_over() {
     );
 }
 
-#[test]
-fn base_is_shared_between_installations() {
+/// Verdict over an object of Base that bears the labels of `istio-system/other`.
+fn of_base(kind: &str, needs: Needs) -> Verdict {
+    let mut object = object("a");
+    object.reference.kind = kind.into();
     let theirs = Live {
+        reference: object.reference.clone(),
         owner: Some(owner("other")),
         ..live()
     };
-    let others = BTreeSet::from([("istio-system".to_owned(), "other".to_owned())]);
-    let mine = owner("mesh");
-    let verdict = judge(
-        &object("a"),
-        Component::Base,
-        Some(&theirs),
-        None,
-        &mine,
-        &others,
-    );
-    assert_eq!(verdict, Verdict::Shared);
+    let (base, mine) = (Component::Base, owner("mesh"));
+    judge(&object, base, Some(&theirs), None, &mine, &others(needs))
 }
 
 #[test]
-fn losing_its_labels_looks_like_a_deletion_until_the_answer_comes() {
-    let by = Some("kubectl-edit".to_owned());
-    let cause = in_hindsight(Cause::Deleted, Some(&before()), &live());
-    assert_eq!(cause, Cause::Edited { by });
-    let successor = Live {
-        uid: "2".into(),
+fn base_is_shared_between_installations() {
+    assert_eq!(of_base("ServiceAccount", None), Verdict::Shared);
+}
+
+#[test]
+fn the_default_validator_belongs_to_one() {
+    let verdict = of_base("ValidatingWebhookConfiguration", None);
+    assert_eq!(verdict, Verdict::Conflict(owner("other")));
+}
+
+#[test]
+fn what_the_other_needs_no_longer_is_taken_over() {
+    let verdict = of_base("ServiceAccount", Some(Arc::default()));
+    assert_eq!(verdict, Verdict::Write(Cause::Rendered));
+}
+
+#[test]
+fn an_owner_in_a_namespace_that_is_not_watched_may_exist() {
+    let others = Others {
+        watched: Some("istio-system".into()),
+        ..Others::default()
+    };
+    let mut elsewhere = owner("other");
+    assert!(!others.keeps(&elsewhere, &object("").reference));
+    elsewhere.namespace = "elsewhere".into();
+    assert!(others.keeps(&elsewhere, &object("").reference));
+}
+
+#[test]
+fn an_object_whose_annotation_says_so_is_left_alone() {
+    let exempt = Live {
+        ignored: true,
+        fields: 8,
         ..live()
     };
-    let cause = in_hindsight(Cause::Deleted, Some(&before()), &successor);
-    assert_eq!(cause, Cause::Deleted);
+    assert_eq!(
+        check(&object("b"), Some(&exempt), Some(&before())),
+        Verdict::Ignore
+    );
+}
+
+fn existing(metadata: Value) -> DynamicObject {
+    serde_json::from_value(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata}))
+        .expect("an object")
+}
+
+#[test]
+fn what_others_made_is_named_with_its_maker() {
+    let managed = |manager: &str| json!({"managedFields": [{"manager": manager}]});
+    let helm = json!({"annotations": {"meta.helm.sh/release-name": "istiod",
+        "meta.helm.sh/release-namespace": "istio-system"}});
+    for (metadata, expected) in [
+        (helm, Some("belongs to Helm release istio-system/istiod")),
+        (managed("kubectl"), Some("was made by kubectl")),
+        (
+            json!({}),
+            Some("exists already, and nothing tells who made it"),
+        ),
+        (managed("istio-operator"), None),
+    ] {
+        assert_eq!(foreign(&existing(metadata)).as_deref(), expected);
+    }
+}
+
+#[test]
+fn adoption_is_asked_for_on_the_resource_or_on_the_object() {
+    let asks = existing(json!({"annotations": {"install.istio.io/adopt": "true"}}));
+    let silent = existing(json!({"annotations": {"install.istio.io/adopt": "false"}}));
+    assert!(may_adopt(&asks, &silent));
+    assert!(may_adopt(&silent, &asks));
+    assert!(!may_adopt(&silent, &silent));
 }

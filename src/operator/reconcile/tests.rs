@@ -17,7 +17,7 @@ use tokio::sync::watch;
 
 use super::reconcile;
 use crate::watch::operator_resource;
-use crate::{CaPlan, Context, Metrics, Settings};
+use crate::{Ca, CaHealth, CaPlan, Context, Metrics, Settings};
 
 /// Requests as `METHOD last-path-segments`, and objects by path.
 #[derive(Default)]
@@ -29,15 +29,37 @@ struct Server {
 
 impl Server {
     /// Answers the few requests that passes make; whatever else is asked is a 404.
-    fn answer(&mut self, method: &Method, path: &str, body: Value) -> (u16, Value) {
-        self.asked.push(format!("{method} {path}"));
+    fn answer(&mut self, method: &Method, path: &str, query: &str, body: Value) -> (u16, Value) {
+        let dry = if query.contains("dryRun") {
+            " (dry run)"
+        } else {
+            ""
+        };
+        self.asked.push(format!("{method} {path}{dry}"));
         self.version += 1;
         match *method {
             Method::PATCH => {
                 let target = path.trim_end_matches("/status").to_owned();
                 let version = self.version;
-                let object = self.objects.entry(target).or_insert(json!({}));
+                let dry = query.contains("dryRun");
+                let mut trial = self.objects.get(&target).cloned().unwrap_or(json!({}));
+                let object = match dry {
+                    true => &mut trial,
+                    false => self.objects.entry(target).or_insert(json!({})),
+                };
+                // An apply takes the fields that it names, an update those of the patch.
+                let update = !query.contains("force=true");
+                let fields = owned(&body);
+                let before = object.clone();
                 merge(object, body);
+                if !update {
+                    object["metadata"]["managedFields"] = json!([{
+                        "manager": "istio-operator", "operation": "Apply", "fieldsV1": fields
+                    }]);
+                }
+                if *object == before {
+                    return (200, before);
+                }
                 let metadata = &mut object["metadata"];
                 metadata["resourceVersion"] = version.to_string().into();
                 if metadata["uid"].is_null() {
@@ -50,14 +72,28 @@ impl Server {
                 Some(object) => (200, object),
                 None => (404, status(404)),
             },
+            Method::GET => match self.objects.get(path) {
+                Some(object) => (200, object.clone()),
+                None => (404, status(404)),
+            },
             _ => (404, status(404)),
         }
     }
 }
 
+/// `fieldsV1` of what was applied; lists are owned as a whole here.
+fn owned(applied: &Value) -> Value {
+    let Some(fields) = applied.as_object() else {
+        return json!({});
+    };
+    let entries = fields.iter();
+    let named = entries.map(|(name, below)| (format!("f:{name}"), owned(below)));
+    named.collect::<serde_json::Map<_, _>>().into()
+}
+
 fn status(code: u16) -> Value {
     json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code,
-        "message": "no", "reason": "No"})
+        "message": "no", "reason": "NotFound"})
 }
 
 fn merge(into: &mut Value, patch: Value) {
@@ -79,17 +115,30 @@ struct World {
 
 impl World {
     fn new() -> World {
-        let server = Arc::new(Mutex::new(Server::default()));
+        World::over(Arc::new(Mutex::new(Server::default())))
+    }
+
+    /// The same cluster under a new process, whose watches have listed everything.
+    fn restarted(&self) -> World {
+        let world = World::over(Arc::clone(&self.server));
+        for live in self.ctx.inventory().iter() {
+            world.ctx.inventory().observe(live.clone());
+        }
+        world
+    }
+
+    fn over(server: Arc<Mutex<Server>>) -> World {
         let shared = Arc::clone(&server);
         let client = Client::new(
             tower::service_fn(move |request: Request<Body>| {
                 let server = Arc::clone(&shared);
                 async move {
                     let (head, body) = request.into_parts();
+                    let query = head.uri.query().unwrap_or_default();
                     let bytes = body.collect_bytes().await.expect("a body");
                     let body = serde_json::from_slice(&bytes).unwrap_or_default();
                     let mut server = server.lock().expect("no panic while it is held");
-                    let (code, answer) = server.answer(&head.method, head.uri.path(), body);
+                    let (code, answer) = server.answer(&head.method, head.uri.path(), query, body);
                     let answer = Body::from(answer.to_string().into_bytes());
                     Response::builder().status(code).body(answer)
                 }
@@ -113,7 +162,10 @@ impl World {
             settings,
             kubernetes,
             Metrics::default(),
-            sender,
+            Ca {
+                plan: sender,
+                health: watch::channel(CaHealth::default()).1,
+            },
             &store,
         );
         World {
@@ -123,8 +175,14 @@ impl World {
         }
     }
 
-    /// One pass; returns what was asked of the API server, Events apart.
+    /// One pass; returns what was written, Events apart.
     async fn pass(&self, cr: &Value) -> Vec<String> {
+        let asked = self.asked(cr).await.into_iter();
+        asked.filter(|asked| !asked.starts_with("GET")).collect()
+    }
+
+    /// One pass; returns what was asked of the API server, Events apart.
+    async fn asked(&self, cr: &Value) -> Vec<String> {
         self.server.lock().expect("idle").asked.clear();
         let cr: DynamicObject = serde_json::from_value(cr.clone()).expect("an object");
         let Ok(_) = reconcile(Arc::new(cr), Arc::clone(&self.ctx)).await;
@@ -155,6 +213,10 @@ impl World {
             .cloned()
             .collect();
         for live in live {
+            let path = path(&live.reference);
+            if let Some(stored) = self.server.lock().expect("idle").objects.get_mut(&path) {
+                stored["status"] = status.clone();
+            }
             let content = json!({"spec": {"replicas": 2}, "status": status});
             let told = Live::of(kind, &Default::default(), &content);
             self.ctx.inventory().observe(Live {
@@ -187,11 +249,27 @@ impl World {
 const IOP: &str =
     "/apis/install.istio.io/v1alpha1/namespaces/istio-system/istiooperators/istiocontrolplane";
 
+const RECORD: &str =
+    "/api/v1/namespaces/istio-system/configmaps/istio-operator-inventory-istiocontrolplane";
+
 fn of(kind: &str) -> &'static Kind {
     KINDS
         .iter()
         .find(|known| known.kind == kind)
         .expect("a kind of the table")
+}
+
+/// Where the API server has an object.
+fn path(reference: &base::ObjectRef) -> String {
+    let version = match reference.group() {
+        "" => format!("/api/{}", reference.api_version),
+        _ => format!("/apis/{}", reference.api_version),
+    };
+    let (plural, name) = (plural(reference), &reference.name);
+    match &reference.namespace {
+        Some(namespace) => format!("{version}/namespaces/{namespace}/{plural}/{name}"),
+        None => format!("{version}/{plural}/{name}"),
+    }
 }
 
 fn plural(reference: &base::ObjectRef) -> &'static str {
@@ -247,13 +325,13 @@ async fn the_first_pass_tells_takes_hold_and_applies_base_alone() {
     let asked = world.pass(&sample()).await;
     assert_eq!(
         asked[0],
-        format!("PATCH {IOP}/status"),
-        "told before anything is touched"
+        format!("PATCH {IOP}"),
+        "the finalizer before the first object"
     );
     assert_eq!(
         asked[1],
-        format!("PATCH {IOP}"),
-        "the finalizer before the first object"
+        format!("PATCH {IOP}/status"),
+        "told before anything is touched"
     );
     assert_eq!(count(&asked, "/customresourcedefinitions/"), 15);
     assert_eq!(count(&asked, "/deployments/"), 0);
@@ -289,11 +367,29 @@ async fn each_wave_waits_for_the_one_before() {
 #[tokio::test]
 async fn a_pass_with_nothing_to_do_asks_nothing() {
     let (world, cr) = installed().await;
-    assert!(world.pass(&cr).await.is_empty());
+    assert!(world.asked(&cr).await.is_empty());
 }
 
 #[tokio::test]
-async fn a_deleted_object_costs_one_write() {
+async fn a_new_process_reads_the_record_and_writes_nothing() {
+    let (world, cr) = installed().await;
+    let asked = world.restarted().asked(&cr).await;
+    assert_eq!(asked, [format!("GET {RECORD}")]);
+}
+
+#[tokio::test]
+async fn without_the_record_everything_is_applied_once_and_recorded() {
+    let (world, cr) = installed().await;
+    world.server.lock().expect("idle").objects.remove(RECORD);
+    let again = world.restarted();
+    let written = again.pass(&cr).await;
+    assert_eq!(count(&written, "/customresourcedefinitions/"), 15);
+    assert_eq!(written.last(), Some(&format!("PATCH {RECORD}")));
+    assert!(again.asked(&cr).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_deleted_object_costs_one_write_and_its_record() {
     let (world, cr) = installed().await;
     let autoscaler = of("HorizontalPodAutoscaler")
         .reference(Some("istio-system".into()), "istio-ingressgateway".into());
@@ -304,9 +400,36 @@ async fn a_deleted_object_costs_one_write() {
         .cloned()
         .expect("applied");
     world.ctx.inventory().forget(&live);
-    let asked = world.pass(&cr).await;
     let path = "/apis/autoscaling/v2/namespaces/istio-system/horizontalpodautoscalers";
-    assert_eq!(asked, [format!("PATCH {path}/istio-ingressgateway")]);
+    let object = format!("{path}/istio-ingressgateway");
+    world.server.lock().expect("idle").objects.remove(&object);
+    let asked = world.pass(&cr).await;
+    let expected = [
+        format!("PATCH {path}/istio-ingressgateway"),
+        format!("PATCH {RECORD}"),
+    ];
+    assert_eq!(asked, expected);
+}
+
+#[tokio::test]
+async fn pods_of_an_account_that_was_deleted_are_replaced() {
+    let (world, cr) = installed().await;
+    let account = of("ServiceAccount").reference(Some("istio-system".into()), "istiod".into());
+    let live = world
+        .ctx
+        .inventory()
+        .get(&account)
+        .cloned()
+        .expect("applied");
+    world.ctx.inventory().forget(&live);
+    let accounts = "/api/v1/namespaces/istio-system/serviceaccounts";
+    let object = format!("{accounts}/istiod");
+    world.server.lock().expect("idle").objects.remove(&object);
+    let asked = world.pass(&cr).await;
+    let deployment = "PATCH /apis/apps/v1/namespaces/istio-system/deployments/istiod".to_owned();
+    assert_eq!(asked[..2], [format!("PATCH {object}"), deployment]);
+    let cr = world.stored(&sample());
+    assert!(world.pass(&cr).await.is_empty(), "once is enough");
 }
 
 #[tokio::test]
@@ -336,12 +459,104 @@ async fn an_invalid_specification_is_told_and_touches_nothing() {
     assert!(message.contains("spec.profil"), "{message}");
 }
 
+fn pause(cr: &mut Value) {
+    cr["metadata"]["annotations"] = json!({base::labels::IGNORE_RECONCILE: "true"});
+}
+
 #[tokio::test]
-async fn a_paused_resource_is_left_alone() {
+async fn a_pause_from_the_beginning_installs_nothing_and_plans_everything() {
     let world = World::new();
     let mut cr = sample();
-    cr["metadata"]["annotations"] = json!({base::labels::IGNORE_RECONCILE: "true"});
-    assert!(world.pass(&cr).await.is_empty());
+    pause(&mut cr);
+    let written = world.pass(&cr).await;
+    let real = written.iter().filter(|asked| !asked.ends_with("(dry run)"));
+    assert_eq!(real.collect::<Vec<_>>(), [&format!("PATCH {IOP}/status")]);
+    let status = &world.stored(&cr)["status"];
+    assert_eq!(status["conditions"][0]["reason"], "Paused", "{status:#}");
+    let create = status["plan"]["create"].as_array().expect("a plan");
+    assert_eq!(create.len(), written.len() - 1);
+    assert!(
+        world.pass(&world.stored(&cr)).await.is_empty(),
+        "planned once"
+    );
+}
+
+#[tokio::test]
+async fn a_pause_heals_nothing_tells_the_truth_and_ends_at_once() {
+    let (world, mut cr) = installed().await;
+    pause(&mut cr);
+    assert_eq!(world.pass(&cr).await, [format!("PATCH {IOP}/status")]);
+    let status = world.stored(&cr)["status"].clone();
+    assert_eq!(status["status"], "HEALTHY");
+    let message = status["message"].as_str().unwrap_or_default();
+    assert!(message.starts_with("paused by annotation"), "{message}");
+
+    let istiod = of("Deployment").reference(Some("istio-system".into()), "istiod".into());
+    let live = world
+        .ctx
+        .inventory()
+        .get(&istiod)
+        .cloned()
+        .expect("applied");
+    world.ctx.inventory().forget(&live);
+    let path = "/apis/apps/v1/namespaces/istio-system/deployments/istiod";
+    world.server.lock().expect("idle").objects.remove(path);
+    let mut cr = world.stored(&cr);
+    let written = world.pass(&cr).await;
+    let expected = [
+        format!("PATCH {path} (dry run)"),
+        format!("PATCH {IOP}/status"),
+    ];
+    assert_eq!(written, expected);
+    cr = world.stored(&cr);
+    assert_eq!(cr["status"]["status"], "ERROR");
+    assert_eq!(
+        cr["status"]["componentStatus"]["Pilot"]["error"],
+        "held back by the pause: deployment istio-system/istiod does not exist"
+    );
+    let create = &cr["status"]["plan"]["create"];
+    assert_eq!(*create, json!(["deployment istio-system/istiod"]));
+
+    cr["metadata"]["annotations"] = json!({});
+    let written = world.pass(&cr).await;
+    assert_eq!(written[0], format!("PATCH {path}"));
+    assert_eq!(world.stored(&sample())["status"]["plan"], Value::Null);
+}
+
+#[tokio::test]
+async fn what_helm_owns_is_a_conflict_until_adoption_is_asked_for() {
+    let world = World::new();
+    let path = "/api/v1/namespaces/istio-system/serviceaccounts/istio-reader-service-account";
+    let theirs = json!({
+        "apiVersion": "v1", "kind": "ServiceAccount",
+        "metadata": {"name": "istio-reader-service-account", "namespace": "istio-system",
+            "uid": "theirs", "annotations": {"meta.helm.sh/release-name": "istio-base",
+                "meta.helm.sh/release-namespace": "istio-system"}},
+    });
+    world
+        .server
+        .lock()
+        .expect("idle")
+        .objects
+        .insert(path.into(), theirs);
+    let written = world.pass(&sample()).await;
+    assert_eq!(count(&written, path), 0, "nothing is stolen");
+    let mut cr = world.stored(&sample());
+    let base = &cr["status"]["componentStatus"]["Base"];
+    let error = base["error"].as_str().unwrap_or_default();
+    assert!(
+        error.contains("Helm release istio-system/istio-base"),
+        "{error}"
+    );
+    assert!(error.contains("install.istio.io/adopt"), "{error}");
+    assert_eq!(cr["status"]["conditions"][2]["type"], "Stalled");
+    assert_eq!(cr["status"]["conditions"][2]["reason"], "OwnershipConflict");
+
+    cr["metadata"]["annotations"] = json!({base::labels::ADOPT: "true"});
+    let written = world.restarted().pass(&cr).await;
+    assert_eq!(count(&written, path), 2, "applied, and taken from Helm");
+    let annotations = &world.server.lock().expect("idle").objects[path]["metadata"]["annotations"];
+    assert_eq!(annotations["meta.helm.sh/release-name"], Value::Null);
 }
 
 #[tokio::test]
@@ -362,7 +577,11 @@ async fn a_deletion_goes_in_two_steps_and_reads_no_specification() {
     cr["spec"]["profil"] = "no longer valid".into();
     let first = world.pass(&cr).await;
     assert_eq!(count(&first, "/deployments/"), 3);
-    assert_eq!(count(&first, "webhookconfigurations/"), 2);
+    assert_eq!(
+        count(&first, "webhookconfigurations/"),
+        4,
+        "of the revision, and of the cluster's default"
+    );
     assert_eq!(
         count(&first, "/serviceaccounts/"),
         0,
@@ -385,6 +604,7 @@ async fn a_deletion_goes_in_two_steps_and_reads_no_specification() {
 
     world.see_deletions(&second);
     let third = world.pass(&world.stored(&cr)).await;
-    assert_eq!(third, [format!("PATCH {IOP}")], "the finalizer goes last");
+    let expected = [format!("DELETE {RECORD}"), format!("PATCH {IOP}")];
+    assert_eq!(third, expected, "the finalizer goes last");
     assert_eq!(world.stored(&cr)["metadata"]["finalizers"], json!([]));
 }

@@ -3,6 +3,7 @@
 use base::Condition;
 use base::condition::Status as Truth;
 use install::Component;
+use rollout::{Action, FieldChange, Plan, PlannedChange};
 use serde_json::{Value, json};
 
 use super::{merge_patch, render};
@@ -14,6 +15,7 @@ fn status(ready: Truth, components: Option<Vec<ComponentStatus>>) -> Status {
         message: "fine".into(),
         components,
         conditions: vec![Condition::new("Ready", ready, "R", "m")],
+        plan: Plan::default(),
     }
 }
 
@@ -101,4 +103,58 @@ fn a_patch_names_what_changed_and_removes_what_is_gone() {
         merge_patch(&from, &to),
         Some(json!({"b": {"d": null, "c": 3}, "e": [1, 2]}))
     );
+}
+
+#[test]
+fn a_plan_lists_what_is_created_changed_and_removed() {
+    let change = |name: &str, action| PlannedChange {
+        object: base::ObjectRef {
+            api_version: "v1".into(),
+            kind: "Service".into(),
+            namespace: Some("mesh".into()),
+            name: name.into(),
+        },
+        action,
+        before: None,
+        after: None,
+    };
+    let fields = vec![FieldChange {
+        field: "spec.type".into(),
+        from: Some("NodePort".into()),
+        to: Some("ClusterIP".into()),
+        by: None,
+    }];
+    let planned = Status {
+        plan: Plan {
+            objects: vec![
+                change("a", Action::Create),
+                change("b", Action::Change(fields)),
+                change("c", Action::Remove),
+            ],
+        },
+        ..status(Truth::True, None)
+    };
+    let expected = json!({
+        "create": ["service mesh/a"],
+        "change": [{"object": "service mesh/b",
+            "fields": ["spec.type from \"NodePort\" to \"ClusterIP\""]}],
+        "remove": ["service mesh/c"],
+    });
+    assert_eq!(rendered(&planned, &Value::Null)["plan"], expected);
+    assert_eq!(
+        rendered(&status(Truth::True, None), &Value::Null)["plan"],
+        Value::Null
+    );
+}
+
+#[test]
+fn not_to_know_yet_leaves_what_was_known() {
+    let known = json!({"conditions": [{"type": "Ready", "status": "True", "reason": "R"}]});
+    let unknown = status(Truth::Unknown, None);
+    assert_eq!(
+        rendered(&unknown, &known)["conditions"],
+        known["conditions"]
+    );
+    let first = rendered(&unknown, &Value::Null);
+    assert_eq!(first["conditions"][0]["status"], "Unknown");
 }

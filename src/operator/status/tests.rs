@@ -7,7 +7,7 @@ use base::{ObjectRef, Problem};
 use install::Component::{Base, EgressGateways, IngressGateways, Pilot};
 
 use super::{Health, Status, conditions};
-use crate::outcome::{Outcome, Progress, State};
+use crate::outcome::{Outcome, Progress, State, Waiting};
 
 fn subject() -> ObjectRef {
     ObjectRef {
@@ -26,8 +26,7 @@ fn progress(base: State, pilot: State, ingress: State) -> Progress {
             (IngressGateways, ingress),
             (EgressGateways, State::Disabled),
         ],
-        warnings: Vec::new(),
-        unserved_gateways: Vec::new(),
+        ..Progress::default()
     }
 }
 
@@ -289,7 +288,7 @@ fn what_is_understood_but_not_built_is_named() {
 #[test]
 fn a_deletion_says_what_it_waits_for() {
     let left = vec!["waiting for deployment istio-system/istiod to end".into()];
-    let status = decided(Outcome::Deleting(left));
+    let status = decided(Outcome::Deleting(Waiting { left, told: false }));
     check(
         &status,
         Health::Reconciling,
@@ -308,4 +307,92 @@ fn a_deletion_says_what_it_waits_for() {
 #[test]
 fn a_paused_resource_is_left_alone() {
     assert_eq!(conditions(&Outcome::Silent), None);
+}
+
+#[test]
+fn a_long_deletion_says_how_to_end_it() {
+    let left = vec!["waiting for deployment istio-system/istiod to end".to_owned()];
+    let status = decided(Outcome::Deleting(Waiting { left, told: true }));
+    let expected = "annotation install.istio.io/forceDelete: \"true\" ends the waiting";
+    assert!(status.message.ends_with(expected), "{}", status.message);
+}
+
+#[test]
+fn a_conflict_of_ownership_is_stalled_until_someone_decides() {
+    let why = "deployment istio-system/istiod belongs to Helm release istio-system/istiod";
+    let status = after(
+        State::Available,
+        State::Contended(why.to_owned()),
+        State::Blocked(Pilot),
+    );
+    check(
+        &status,
+        Health::Error,
+        [
+            (Truth::False, "OwnershipConflict"),
+            (Truth::False, "OwnershipConflict"),
+            (Truth::True, "OwnershipConflict"),
+        ],
+    );
+    assert_eq!(message(&status, "PilotReady"), why);
+}
+
+fn paused(pilot: State) -> Status {
+    decided(Outcome::Converged(Progress {
+        paused: true,
+        ..progress(State::Available, pilot, State::Available)
+    }))
+}
+
+#[test]
+fn a_pause_over_a_whole_mesh_is_healthy_and_says_so() {
+    let status = paused(State::Available);
+    check(
+        &status,
+        Health::Healthy,
+        [
+            (Truth::True, "AllComponentsHealthy"),
+            (Truth::False, "Paused"),
+            (Truth::False, "Done"),
+        ],
+    );
+    assert!(
+        status.message.starts_with("paused by annotation"),
+        "{}",
+        status.message
+    );
+}
+
+#[test]
+fn a_pause_that_holds_repairs_back_is_an_error() {
+    let status = paused(State::Held(vec![
+        "deployment istio-system/istiod does not exist".to_owned(),
+    ]));
+    check(
+        &status,
+        Health::Error,
+        [
+            (Truth::False, "Paused"),
+            (Truth::False, "Paused"),
+            (Truth::True, "Paused"),
+        ],
+    );
+    let told = message(&status, "PilotReady");
+    assert!(
+        told.ends_with("deployment istio-system/istiod does not exist"),
+        "{told}"
+    );
+}
+
+#[test]
+fn objects_that_are_exempt_are_named() {
+    let status = decided(Outcome::Converged(Progress {
+        ignored: vec![(Pilot, "service istio-system/istiod".to_owned())],
+        ..progress(State::Available, State::Available, State::Available)
+    }));
+    let told = message(&status, "PilotReady");
+    assert!(
+        told.ends_with("by annotation: service istio-system/istiod"),
+        "{told}"
+    );
 }

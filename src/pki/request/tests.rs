@@ -3,8 +3,9 @@
 use rcgen::{CertificateParams, CustomExtension, DnType, KeyPair};
 
 use super::{SigningRequest, signing_request};
-use crate::{Error, PrivateKey, pem};
+use crate::{Certificate, Error, PrivateKey, pem};
 
+const LABEL: &str = "CERTIFICATE REQUEST";
 const URI: &str = "spiffe://cluster.local/ns/shop/sa/reviews";
 
 #[test]
@@ -70,5 +71,54 @@ fn other_texts_are_refused() {
     let empty = pem::encode("CERTIFICATE REQUEST", &[]);
     for text in ["", "junk", &key.to_pem(), &long, &trailing, &empty] {
         assert!(SigningRequest::from_pem(text).is_err(), "{text}");
+    }
+}
+
+/// Whatever happens to one byte of a request, or to its end: it is refused, or asks for the same key.
+#[test]
+fn a_damaged_request_is_never_one_for_another_key() {
+    let key = PrivateKey::generate_p256().expect("a key");
+    let text = signing_request(&key, URI).expect("a request");
+    let der = pem::decode(&text).expect("PEM").contents().to_vec();
+    let read = |der: &[u8]| SigningRequest::from_pem(&pem::encode(LABEL, der));
+    for at in 0..der.len() {
+        assert!(read(&der[..at]).is_err(), "cut at {at}");
+        for byte in [0x00, 0x7f, 0x80, 0xff, der[at] ^ 1] {
+            let mut damaged = der.clone();
+            damaged[at] = byte;
+            if let Ok(request) = read(&damaged) {
+                assert_eq!(request.public_key, key.public_key(), "{byte} at {at}");
+            }
+        }
+    }
+}
+
+#[test]
+fn lengths_that_lie_are_refused() {
+    for lie in [
+        vec![0x30, 0x84, 0xff, 0xff, 0xff, 0xff],
+        vec![0x30, 0x80],
+        vec![0x30, 0x88, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff],
+        [0x30, 0x82, 0x7f, 0xff].repeat(5_000),
+        vec![0x30; 40_000],
+        vec![0xa0; 40_000],
+    ] {
+        assert!(SigningRequest::from_pem(&pem::encode(LABEL, &lie)).is_err());
+        assert!(Certificate::from_der(&lie).is_err());
+    }
+}
+
+#[test]
+fn text_around_and_inside_of_pem_is_no_obstacle_to_a_refusal() {
+    let begin = "-----BEGIN CERTIFICATE REQUEST-----";
+    for text in [
+        begin.to_owned(),
+        begin.repeat(1_000),
+        format!("{begin}\n{}", "=".repeat(60_000)),
+        format!("{begin}\nProc-Type: 4,ENCRYPTED\n\nAAAA\n-----END CERTIFICATE REQUEST-----"),
+        "\u{0}".repeat(60_000),
+        "-".repeat(60_000),
+    ] {
+        assert!(SigningRequest::from_pem(&text).is_err(), "{:.40}", text);
     }
 }

@@ -27,6 +27,8 @@ fn service(name: &str, uid: &str, version: u64) -> Live {
         owner: Some(owner("mesh")),
         component: None,
         not_pruned: false,
+        ignored: false,
+        applied: true,
         deleting: false,
         fields: version,
         other_manager: None,

@@ -32,6 +32,8 @@ fn live(reference: ObjectRef, component: Component) -> Live {
         owner: Some(owner()),
         component: Some(component.as_str().into()),
         not_pruned: false,
+        ignored: false,
+        applied: true,
         deleting: false,
         fields: 0,
         other_manager: None,

@@ -34,6 +34,8 @@ fn live(reference: &ObjectRef, state: State) -> Live {
         owner: None,
         component: None,
         not_pruned: false,
+        ignored: false,
+        applied: true,
         deleting: false,
         fields: 0,
         other_manager: None,

@@ -5,10 +5,15 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
 use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewStatus, UserInfo};
 use kube::Client;
+use prometheus_client::registry::Registry;
 use serde_json::{Value, json};
 
+use super::review::judge;
 use super::token::inspect;
-use super::{Authenticate, Credentials, Refusal, TokenProblem, TokenReviewer, judge};
+use super::{
+    Authenticate, ClientCertificate, Credentials, Identity, Metrics, REMEMBERED, Refusal,
+    TokenProblem, TokenReviewer, Workloads,
+};
 
 const NOW: i64 = 1_800_000_000;
 
@@ -79,6 +84,37 @@ fn what_is_no_token_is_refused() {
     }
 }
 
+#[test]
+fn a_damaged_token_is_refused_without_asking() {
+    let now = Timestamp::from_second(NOW).expect("a valid time");
+    let good = token(&json!({"aud": ["istio-ca"], "exp": NOW + 60}));
+    assert_eq!(inspect(&good, &audiences(), now), Ok(()));
+    let payload = good.find('.').expect("parts")..good.rfind('.').expect("parts");
+    for at in payload.clone() {
+        assert!(
+            inspect(&good[..at], &audiences(), now).is_err(),
+            "cut at {at}"
+        );
+        for byte in ['.', '-', '=', '!', '\u{0}'] {
+            let mut damaged = good.clone();
+            damaged.replace_range(at..=at, &byte.to_string());
+            // Another text of the same meaning may still be reviewed; nothing may panic.
+            let _ = inspect(&damaged, &audiences(), now);
+        }
+    }
+    let deep = "[".repeat(4_000) + &"]".repeat(4_000);
+    for claims in [
+        deep.as_str(),
+        "{\"aud\": 7}",
+        "{\"exp\": \"soon\"}",
+        "null",
+        "{\"exp\": 1e999}",
+    ] {
+        let text = format!("e30.{}.c2ln", URL_SAFE_NO_PAD.encode(claims));
+        assert!(inspect(&text, &audiences(), now).is_err(), "{claims:.20}");
+    }
+}
+
 fn verdict(username: &str) -> TokenReviewStatus {
     TokenReviewStatus {
         authenticated: Some(true),
@@ -145,46 +181,158 @@ fn a_caller_is_not_told_why() {
     assert_eq!(refusal.status().code(), tonic::Code::Unauthenticated);
 }
 
+type ApiServer =
+    tower_test::mock::Handle<http::Request<kube::client::Body>, http::Response<kube::client::Body>>;
+
+fn reviewer() -> (TokenReviewer, ApiServer, Registry) {
+    let (service, server) = tower_test::mock::pair();
+    let client = Client::new(service, "default");
+    let mut registry = Registry::default();
+    let metrics = Metrics::register(&mut registry);
+    let reviewer = TokenReviewer::new(client, audiences(), "cluster.local".to_owned(), metrics);
+    (reviewer, server, registry)
+}
+
+/// Answers one review as `status` says.
+async fn review(server: &mut ApiServer, status: TokenReviewStatus) {
+    let (request, send) = server.next_request().await.expect("a review");
+    assert_eq!(
+        request.uri().path(),
+        "/apis/authentication.k8s.io/v1/tokenreviews"
+    );
+    let body = request.into_body().collect_bytes().await.expect("a body");
+    let review: TokenReview = serde_json::from_slice(&body).expect("a TokenReview");
+    assert_eq!(review.spec.audiences, Some(audiences()));
+    let answer = TokenReview {
+        status: Some(status),
+        ..review
+    };
+    let body = serde_json::to_vec(&answer).expect("serializable");
+    send.send_response(http::Response::new(kube::client::Body::from(body)));
+}
+
+async fn ask(reviewer: &TokenReviewer, authorization: &str) -> Result<Identity, Refusal> {
+    let credentials = Credentials {
+        authorization: Some(authorization),
+        ..Credentials::default()
+    };
+    reviewer.authenticate(credentials).await
+}
+
+fn good() -> String {
+    let expiry = Timestamp::now().as_second() + 600;
+    let token = token(&json!({"aud": ["istio-ca"], "exp": expiry}));
+    format!("Bearer {token}")
+}
+
 #[tokio::test]
 async fn asks_the_api_server_for_plausible_tokens_only() {
-    type Request = http::Request<kube::client::Body>;
-    type Response = http::Response<kube::client::Body>;
-    let (service, mut server) = tower_test::mock::pair::<Request, Response>();
-    let reviewer = TokenReviewer {
-        client: Client::new(service, "default"),
-        audiences: audiences(),
-        trust_domain: "cluster.local".to_owned(),
-    };
-    let reviewer = &reviewer;
-    let authorization = |value: String| async move {
-        let credentials = Credentials {
-            authorization: Some(&value),
-        };
-        reviewer.authenticate(credentials).await
-    };
+    let (reviewer, mut server, _) = reviewer();
     // Refused here: the mock would block for ever.
-    let junk = authorization("Bearer junk".to_owned()).await;
+    let junk = ask(&reviewer, "Bearer junk").await;
     assert!(matches!(junk, Err(Refusal::Token(_))));
 
-    let expiry = Timestamp::now().as_second() + 600;
-    let good = token(&json!({"aud": ["istio-ca"], "exp": expiry}));
-    let answer = async {
-        let (request, send) = server.next_request().await.expect("a review");
-        assert_eq!(
-            request.uri().path(),
-            "/apis/authentication.k8s.io/v1/tokenreviews"
-        );
-        let body = request.into_body().collect_bytes().await.expect("a body");
-        let review: TokenReview = serde_json::from_slice(&body).expect("a TokenReview");
-        assert_eq!(review.spec.audiences, Some(audiences()));
-        let answer = TokenReview {
-            status: Some(verdict("system:serviceaccount:shop:reviews")),
-            ..review
-        };
-        let body = serde_json::to_vec(&answer).expect("serializable");
-        send.send_response(Response::new(kube::client::Body::from(body)));
+    let good = good();
+    let answer = review(&mut server, verdict("system:serviceaccount:shop:reviews"));
+    let (identity, ()) = tokio::join!(ask(&reviewer, &good), answer);
+    assert_eq!(identity.expect("recognised").spiffe.namespace, "shop");
+}
+
+#[tokio::test]
+async fn a_thousand_requests_with_one_token_make_one_review() {
+    let (reviewer, mut server, registry) = reviewer();
+    let good = good();
+    let crowd = futures::future::join_all((0..1000).map(|_| ask(&reviewer, &good)));
+    let answer = review(&mut server, verdict("system:serviceaccount:shop:reviews"));
+    let (answers, ()) = tokio::join!(crowd, answer);
+    assert_eq!(answers.len(), 1000);
+    assert!(answers.iter().all(Result::is_ok));
+    let text = crate::metrics::render(&registry);
+    for sample in [
+        "pilot_token_reviews 1\n",
+        "pilot_token_reviews_remembered 999\n",
+    ] {
+        assert!(text.contains(sample), "{sample} in {text}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_revoked_token_is_refused_after_two_minutes() {
+    let (reviewer, mut server, _) = reviewer();
+    let good = good();
+    let answer = review(&mut server, verdict("system:serviceaccount:shop:reviews"));
+    let (first, ()) = tokio::join!(ask(&reviewer, &good), answer);
+    assert!(first.is_ok());
+    tokio::time::advance(REMEMBERED - std::time::Duration::from_secs(1)).await;
+    assert!(ask(&reviewer, &good).await.is_ok(), "remembered");
+
+    tokio::time::advance(std::time::Duration::from_secs(1)).await;
+    let revoked = TokenReviewStatus {
+        authenticated: Some(false),
+        ..verdict("")
     };
-    let (identity, ()) = tokio::join!(authorization(format!("Bearer {good}")), answer);
-    let identity = identity.expect("recognised");
-    assert_eq!(identity.spiffe.namespace, "shop");
+    let (after, ()) = tokio::join!(ask(&reviewer, &good), review(&mut server, revoked));
+    assert!(matches!(after, Err(Refusal::Rejected(_))), "{after:?}");
+}
+
+#[tokio::test]
+async fn a_refusal_is_shared_by_who_waits_and_then_forgotten() {
+    let (reviewer, mut server, _) = reviewer();
+    let good = good();
+    let refused = TokenReviewStatus {
+        authenticated: Some(false),
+        ..verdict("")
+    };
+    let both = futures::future::join(ask(&reviewer, &good), ask(&reviewer, &good));
+    let ((first, second), ()) = tokio::join!(both, review(&mut server, refused));
+    assert!(first.is_err() && second.is_err());
+    let answer = review(&mut server, verdict("system:serviceaccount:shop:reviews"));
+    let (again, ()) = tokio::join!(ask(&reviewer, &good), answer);
+    assert!(again.is_ok(), "{again:?}");
+}
+
+#[tokio::test]
+async fn who_gives_up_leaves_the_question_to_the_next() {
+    let (reviewer, mut server, _) = reviewer();
+    let good = good();
+    {
+        let mut gives_up = std::pin::pin!(ask(&reviewer, &good));
+        assert!(futures::poll!(&mut gives_up).is_pending());
+    }
+    let answer = review(&mut server, verdict("system:serviceaccount:shop:reviews"));
+    let (answered, ()) = tokio::join!(ask(&reviewer, &good), answer);
+    assert!(answered.is_ok(), "{answered:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_api_server_that_does_not_answer_is_not_waited_for_without_end() {
+    let (reviewer, _server, _) = reviewer();
+    let refusal = ask(&reviewer, &good()).await.expect_err("no answer");
+    assert_eq!(refusal.status().code(), tonic::Code::Unavailable);
+}
+
+#[tokio::test]
+async fn what_a_proxy_in_between_says_of_the_caller_is_not_read() {
+    let (token, _server, registry) = reviewer();
+    let workloads = Workloads {
+        certificate: ClientCertificate {
+            trust_domain: "cluster.local".to_owned(),
+        },
+        metrics: token.metrics.clone(),
+        token,
+    };
+    let mut metadata = tonic::metadata::MetadataMap::new();
+    let forged =
+        "By=spiffe://cluster.local/ns/a/sa/b;URI=spiffe://cluster.local/ns/istio-system/sa/istiod";
+    metadata.insert("x-forwarded-client-cert", forged.parse().expect("text"));
+    let extensions = tonic::Extensions::new();
+    let credentials = Credentials::of(&metadata, &extensions);
+    let refusal = workloads.authenticate(credentials).await;
+    assert!(
+        matches!(refusal, Err(Refusal::NoCredentials)),
+        "{refusal:?}"
+    );
+    let text = crate::metrics::render(&registry);
+    let sample = "pilot_authentication_failures{reason=\"no_credentials\"} 1\n";
+    assert!(text.contains(sample), "{text}");
 }

@@ -12,7 +12,7 @@ const MAX_LENGTH: usize = 16 * 1024;
 const CLOCK_SKEW: SignedDuration = SignedDuration::from_mins(1);
 
 /// A token that cannot be accepted, whoever signed it.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TokenProblem {
     /// Not three parts of base64 around a JSON object.
     #[error("it is not a JSON web token")]

@@ -15,7 +15,7 @@ use tokio_rustls::TlsConnector;
 
 use super::{Limits, Peer, Transport, serve, spread};
 use crate::Shutdown;
-use crate::tls::{certified_key, server_config};
+use crate::tls::{Clients, certified_key, server_config};
 
 fn router() -> Router {
     let peer = |Extension(peer): Extension<Peer>| async move { peer.address.ip().to_string() };
@@ -59,7 +59,7 @@ async fn each_handshake_uses_the_certificate_of_the_moment() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("bound");
     let shutdown = Shutdown::new();
-    let transport = Transport::Tls(server_config(receiver));
+    let transport = Transport::Tls(server_config(receiver, Clients::Anonymous));
     let server = tokio::spawn(serve(
         listener,
         transport,
@@ -94,6 +94,99 @@ async fn each_handshake_uses_the_certificate_of_the_moment() {
     sender.send_replace(None);
     let (no_root, _) = serving();
     assert!(call(no_root).await.is_none(), "no certificate");
+    shutdown.cancel();
+    server.await.expect("the server ends");
+}
+
+/// A certificate authority of clients, and what its clients present.
+fn client_authority() -> (pki::Signer, CertificateDer<'static>) {
+    let now = pki::OffsetDateTime::now_utc();
+    let day = Duration::from_secs(86_400).try_into().expect("a day");
+    let root = pki::self_signed_root("cluster.local", now, day).expect("a root");
+    let der = root.certificate.der().clone();
+    let signer = pki::Signer::new(root.certificate, root.key).expect("a pair");
+    (signer, der)
+}
+
+const WORKLOAD: &str = "spiffe://cluster.local/ns/shop/sa/reviews";
+
+fn client_of(signer: &pki::Signer, server: &CertificateDer<'static>) -> Arc<ClientConfig> {
+    let now = pki::OffsetDateTime::now_utc();
+    let hour = Duration::from_secs(3600).try_into().expect("an hour");
+    let key = pki::PrivateKey::generate_p256().expect("a key");
+    let request = pki::signing_request(&key, WORKLOAD).expect("a request");
+    let request = pki::SigningRequest::from_pem(&request).expect("it reads");
+    let issued = signer.issue_workload(&request, WORKLOAD, now, hour);
+    let chain = vec![issued.expect("a certificate").der().clone()];
+    let mut roots = RootCertStore::empty();
+    roots.add(server.clone()).expect("a root");
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_root_certificates(roots)
+        .with_client_auth_cert(chain, key.to_der().clone_key())
+        .expect("a pair");
+    Arc::new(config)
+}
+
+#[tokio::test]
+async fn clients_are_judged_by_the_roots_of_the_moment() {
+    let (server_root, key) = serving();
+    let (_keep, serving) = watch::channel(Some(key));
+    let (first, first_root) = client_authority();
+    let (second, second_root) = client_authority();
+    let (anchors, roots) = watch::channel(None);
+    let clients = |root: &CertificateDer<'static>| Some(Arc::from([root.clone()]));
+    let config = server_config(serving, Clients::MayProve(roots));
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("bound");
+    let shutdown = Shutdown::new();
+    let certified = |Extension(peer): Extension<Peer>| async move {
+        let leaf = peer.certificates.first();
+        leaf.map_or_else(String::new, |leaf| {
+            let leaf = pki::Certificate::from_der(leaf).expect("a certificate");
+            leaf.uris.join(" ")
+        })
+    };
+    let server = tokio::spawn(serve(
+        listener,
+        Transport::Tls(config),
+        Router::new().route("/peer", get(certified)),
+        limits(),
+        shutdown.clone(),
+    ));
+    let call = |config: Arc<ClientConfig>| async move {
+        let stream = TcpStream::connect(address).await.expect("connected");
+        let name = ServerName::try_from("localhost").expect("a name");
+        // With TLS 1.3 a client learns of its refusal when it reads.
+        let mut stream = TlsConnector::from(config)
+            .connect(name, stream)
+            .await
+            .ok()?;
+        Some(get_peer(&mut stream).await).filter(|answer| !answer.is_empty())
+    };
+    let (of_first, of_second) = (
+        client_of(&first, &server_root),
+        client_of(&second, &server_root),
+    );
+    assert!(
+        call(of_first.clone()).await.is_none(),
+        "there are no roots yet"
+    );
+
+    anchors.send_replace(clients(&first_root));
+    // Twice, since the second handshake must not resume the first one.
+    for _ in 0..2 {
+        let answer = call(of_first.clone()).await.expect("known");
+        assert!(answer.ends_with(WORKLOAD), "{answer}");
+    }
+    assert!(call(of_second.clone()).await.is_none(), "of another root");
+
+    anchors.send_replace(clients(&second_root));
+    assert!(call(of_second).await.is_some());
+    assert!(call(of_first).await.is_none(), "its root is gone");
+
     shutdown.cancel();
     server.await.expect("the server ends");
 }

@@ -91,7 +91,7 @@ fn every_version_of_a_kind_is_the_same_object() {
 #[test]
 fn kinds_that_the_mesh_does_not_read_are_nothing() {
     for (version, kind) in [
-        ("v1", "Secret"),
+        ("v1", "ServiceAccount"),
         ("apps/v1", "Deployment"),
         ("gateway.example.com/v1", "Gateway"),
     ] {

@@ -100,7 +100,7 @@ fn the_last_file_counts_and_its_end_brings_the_other_back() {
     let mut files = folder.files();
     let from = |changes: Vec<Change>| match &changes[..] {
         [Change::Put(item)] => match &**item {
-            api::snapshot::Item::Namespace(_, labels) => labels["from"].clone(),
+            api::snapshot::Item::Namespace(_, namespace) => namespace.labels["from"].clone(),
             other => panic!("expected a namespace, got {other:?}"),
         },
         other => panic!("expected one object, got {other:?}"),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::snapshot::{HostId, Key, Kind, Snapshot, World};
+use api::snapshot::{HostId, Key, Snapshot, World};
 use tokio::time::timeout;
 
 use super::{State, Store};
@@ -49,42 +49,8 @@ fn interleaved(mut histories: Vec<Vec<Change>>, random: &mut fastrand::Rng) -> V
 }
 
 fn removal(change: &Change) -> Change {
-    let kinds = [
-        Kind::Namespace,
-        Kind::Node,
-        Kind::Service,
-        Kind::EndpointSlice,
-        Kind::Pod,
-        Kind::VirtualService,
-        Kind::DestinationRule,
-        Kind::Gateway,
-        Kind::ServiceEntry,
-        Kind::WorkloadEntry,
-        Kind::Sidecar,
-        Kind::PeerAuthentication,
-    ];
     match change {
-        Change::Put(item) => {
-            use api::snapshot::Item::{
-                DestinationRule, EndpointSlice, Gateway, Namespace, Node, PeerAuthentication, Pod,
-                Service, ServiceEntry, Sidecar, VirtualService, WorkloadEntry,
-            };
-            let (kind, key) = match &**item {
-                Namespace(key, _) => (0, key),
-                Node(key, _) => (1, key),
-                Service(key, _) => (2, key),
-                EndpointSlice(key, _) => (3, key),
-                Pod(key, _) => (4, key),
-                VirtualService(key, _) => (5, key),
-                DestinationRule(key, _) => (6, key),
-                Gateway(key, _) => (7, key),
-                ServiceEntry(key, _) => (8, key),
-                WorkloadEntry(key, _) => (9, key),
-                Sidecar(key, _) => (10, key),
-                PeerAuthentication(key, _) => (11, key),
-            };
-            Change::Remove(kinds[kind], key.clone())
-        }
+        Change::Put(item) => Change::Remove(item.kind(), item.key().clone()),
         _ => Change::Configure(Box::default()),
     }
 }
@@ -146,11 +112,26 @@ fn an_endpoint_change_touches_its_host_only() {
     state.take_in(changes(SHOP));
     let touched = state.take_in(shop_with(
         "{addresses: [10.1.0.1], conditions: {ready: true}",
-        "{addresses: [10.1.0.1], conditions: {ready: false}",
+        "{addresses: [10.1.0.1], conditions: {ready: false, terminating: false}",
     ));
     let hosts: Vec<_> = touched.hosts.iter().map(|id| id.host.as_str()).collect();
     assert_eq!(hosts, ["reviews.shop.svc.cluster.local"]);
     assert!(!touched.relations);
+}
+
+#[test]
+fn a_secret_touches_no_relations_and_no_hosts() {
+    let mut state = State::new("cluster.local", 0);
+    state.take_in(changes(SHOP));
+    let secret = |key: &str| {
+        changes(&format!(
+            "{{apiVersion: v1, kind: Secret, metadata: {{name: tls, namespace: shop}}, stringData: {{tls.crt: a, tls.key: {key}}}}}"
+        ))
+    };
+    let touched = state.take_in(secret("b"));
+    assert!(touched.secrets && !touched.relations && touched.hosts.is_empty());
+    assert!(state.take_in(secret("b")).is_empty());
+    assert!(state.take_in(secret("c")).secrets);
 }
 
 #[test]
@@ -222,7 +203,10 @@ async fn readers_are_woken_for_what_concerns_them_only() {
 
     // Endpoints alone: the snapshot stays the same value.
     let text = "{addresses: [10.1.0.1], conditions: {ready: true}";
-    let away = shop_with(text, "{addresses: [10.1.0.1], conditions: {ready: false}");
+    let away = shop_with(
+        text,
+        "{addresses: [10.1.0.1], conditions: {ready: false, terminating: false}",
+    );
     sender.send(away).await.expect("running");
     timeout(SOON, view.worlds.changed())
         .await
@@ -234,7 +218,10 @@ async fn readers_are_woken_for_what_concerns_them_only() {
 
     // Relations alone: endpoint readers sleep on.
     view.worlds.mark_unchanged();
-    let strict = SHOP.replace(text, "{addresses: [10.1.0.1], conditions: {ready: false}");
+    let strict = SHOP.replace(
+        text,
+        "{addresses: [10.1.0.1], conditions: {ready: false, terminating: false}",
+    );
     let permissive = strict.replace("mode: STRICT", "mode: PERMISSIVE");
     sender.send(changes(&permissive)).await.expect("running");
     timeout(SOON, view.snapshots.changed())

@@ -113,7 +113,7 @@ fn addresses(resources: &Resources, cluster: &str) -> usize {
     let resource = resources
         .get(type_url::ENDPOINT, cluster)
         .expect("assigned");
-    let assignment = decode_endpoint(&resource.bytes).expect("an assignment");
+    let assignment = decode_endpoint(&resource.bytes()).expect("an assignment");
     assignment
         .endpoints
         .iter()

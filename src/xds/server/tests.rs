@@ -21,7 +21,7 @@ use tonic::{Code, Request, Status, Streaming};
 
 use super::{Access, Server};
 use crate::session::Rejection;
-use crate::{Metrics, Push, Resource, Resources};
+use crate::{Connections, Debug, Metrics, Push, Resource, Resources};
 
 const SOON: Duration = Duration::from_secs(10);
 
@@ -40,24 +40,40 @@ impl Authenticate for ByName {
             },
         })
     }
+
+    async fn may_read_secrets(&self, caller: &Identity) -> bool {
+        caller.spiffe.service_account != "stranger"
+    }
 }
 
 struct Running {
     client: AggregatedDiscoveryServiceClient<Channel>,
     resources: watch::Sender<Arc<Resources>>,
+    debug: Debug,
     registry: serve::metrics::Registry,
     shutdown: Shutdown,
 }
 
 fn resources(content: &'static str) -> Arc<Resources> {
     let mut resources = Resources::default();
-    resources.insert(CLUSTER, Resource::new("a", content.into()));
-    resources.insert(SECRET, Resource::new("tls", "key".into()));
+    resources.insert(
+        CLUSTER,
+        Resource::new(CLUSTER, "a", content.as_bytes(), Vec::new()),
+    );
+    resources.insert(SECRET, Resource::new(SECRET, "tls", b"key", Vec::new()));
     Arc::new(resources)
 }
 
 async fn running(access: Access) -> Running {
     let (sender, receiver) = watch::channel(resources("1"));
+    let debug = Debug {
+        connections: Connections::default(),
+        meshes: watch::channel(None).1,
+        worlds: watch::channel(None).1,
+        authenticate: None,
+        system_namespace: "shop".to_owned(),
+        cluster: "c1".to_owned(),
+    };
     let mut registry = registry("pilot");
     let shutdown = Shutdown::new();
     let server = Server {
@@ -65,6 +81,7 @@ async fn running(access: Access) -> Running {
         control_plane: "istiod-1".to_owned(),
         push: Push::same(receiver),
         metrics: Metrics::register(&mut registry),
+        debug: debug.clone(),
         shutdown: shutdown.clone(),
     };
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
@@ -87,6 +104,7 @@ async fn running(access: Access) -> Running {
     Running {
         client: AggregatedDiscoveryServiceClient::new(endpoint.connect_lazy()),
         resources: sender,
+        debug,
         registry,
         shutdown,
     }
@@ -161,7 +179,7 @@ async fn a_recognised_proxy_gets_resources_and_their_changes() {
     let pushed = next(&mut stream).await.expect("a push");
     assert_eq!(
         pushed.resources[0].version,
-        Resource::new("", "2".into()).version_text()
+        Resource::new("", "", b"2", Vec::new()).version_text()
     );
     let text = render(&running.registry);
     assert!(
@@ -200,6 +218,23 @@ async fn a_proxy_cannot_claim_to_be_another() {
         .expect("the stream opens before the claim is read");
     let status = next(&mut stream).await.expect_err("refused");
     assert_eq!(status.code(), Code::PermissionDenied);
+    let text = render(&running.registry);
+    assert!(
+        text.contains("\npilot_xds_identity_mismatches 1\n"),
+        "{text}"
+    );
+    running.shutdown.cancel();
+}
+
+#[tokio::test]
+async fn whose_claims_are_not_checked_gets_no_secrets() {
+    let mut running = running(Access::Unchecked(Arc::new(ByName))).await;
+    assert!(open(&mut running, None, vec![]).await.is_err(), "no caller");
+    let (_sender, mut stream) = open(&mut running, Some("web"), vec![first(SECRET, &["tls"])])
+        .await
+        .expect("open");
+    let response = next(&mut stream).await.expect("a response");
+    assert!(response.resources.is_empty(), "{response:?}");
     running.shutdown.cancel();
 }
 
@@ -234,7 +269,10 @@ async fn secrets_are_for_recognised_proxies_only() {
     };
     sender.send(ack).await.expect("open");
     let mut changed = (*resources("2")).clone();
-    changed.insert(SECRET, Resource::new("tls", "another key".into()));
+    changed.insert(
+        SECRET,
+        Resource::new(SECRET, "tls", b"another key", Vec::new()),
+    );
     anonymous.resources.send_replace(Arc::new(changed));
     sender.send(first(CLUSTER, &[])).await.expect("open");
     let response = next(&mut stream).await.expect("an answer");
@@ -248,6 +286,82 @@ async fn secrets_are_for_recognised_proxies_only() {
     assert_eq!(response.resources.len(), 1);
     anonymous.shutdown.cancel();
     recognised.shutdown.cancel();
+}
+
+#[tokio::test]
+async fn whose_account_may_not_read_secrets_gets_authorities_only() {
+    let mut running = running(Access::Authenticated(Arc::new(ByName))).await;
+    let mut with_roots = (*resources("1")).clone();
+    let roots = Resource::new(SECRET, "tls-cacert", b"roots", Vec::new());
+    with_roots.insert(SECRET, roots);
+    running.resources.send_replace(Arc::new(with_roots));
+    for (account, expected) in [("web", 2), ("stranger", 1)] {
+        let asks = vec![first(SECRET, &["tls", "tls-cacert"])];
+        let (_sender, mut stream) = open(&mut running, Some(account), asks).await.expect("open");
+        let response = next(&mut stream).await.expect("an answer");
+        assert_eq!(response.resources.len(), expected, "{account}");
+        let roots = response
+            .resources
+            .iter()
+            .any(|found| found.name == "tls-cacert");
+        assert!(roots, "{response:?}");
+    }
+    running.shutdown.cancel();
+}
+
+#[tokio::test]
+async fn a_question_is_answered_without_deriving_anything() {
+    let mut running = running(Access::Authenticated(Arc::new(ByName))).await;
+    let (sender, mut stream) = open(&mut running, Some("web"), vec![first(CLUSTER, &[])])
+        .await
+        .expect("let in");
+    let response = next(&mut stream).await.expect("an answer");
+    let ack = DeltaDiscoveryRequest {
+        type_url: CLUSTER.to_owned(),
+        response_nonce: response.nonce,
+        ..Default::default()
+    };
+    sender.send(ack).await.expect("open");
+    // The ACK was heard once the next request is answered.
+    sender.send(first(SECRET, &["tls"])).await.expect("open");
+    next(&mut stream).await.expect("an answer");
+
+    let asks = vec![first("istio.io/debug", &["syncz"])];
+    let (asking, mut answers) = open(&mut running, Some("tool"), asks)
+        .await
+        .expect("let in");
+    let answer = next(&mut answers).await.expect("an answer");
+    assert_eq!(answer.type_url, "istio.io/debug");
+    let resource = answer.resources[0].resource.as_ref().expect("one");
+    let found: serde_json::Value = serde_json::from_slice(&resource.value).expect("JSON");
+    assert_eq!(found[0]["proxy"], "web-1.shop");
+    assert_eq!(found[0]["cluster_sent"], "1");
+    assert_eq!(found[0]["cluster_acked"], "1");
+    assert_eq!(
+        found.as_array().map(Vec::len),
+        Some(1),
+        "who asks is no proxy"
+    );
+
+    drop((sender, stream, asking, answers));
+    timeout(SOON, async {
+        while !running.debug.connections.all().is_empty() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .expect("the entry goes with the stream");
+    running.shutdown.cancel();
+}
+
+#[tokio::test]
+async fn the_plaintext_port_answers_no_questions() {
+    let mut running = running(Access::Anonymous).await;
+    let asks = vec![first("istio.io/debug/syncz", &[])];
+    let (_sender, mut stream) = open(&mut running, None, asks).await.expect("open");
+    let status = next(&mut stream).await.expect_err("refused");
+    assert_eq!(status.code(), Code::Unauthenticated);
+    running.shutdown.cancel();
 }
 
 #[tokio::test]
@@ -288,9 +402,11 @@ fn a_refusal_names_the_objects_that_its_resources_came_from() {
         ("b", vec!["web"]),
         ("c", vec!["other"]),
     ] {
-        let mut resource = Resource::new(name, name.into());
-        resource.origin = origins.into_iter().map(object).collect();
-        resources.insert(CLUSTER, resource);
+        let origins = origins.into_iter().map(object).collect();
+        resources.insert(
+            CLUSTER,
+            Resource::new(CLUSTER, name, name.as_bytes(), origins),
+        );
     }
     let rejection = Rejection {
         type_url: CLUSTER.to_owned(),

@@ -6,35 +6,34 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use proto::codec::{any, type_url};
-use proto::envoy::service::discovery::v3::{
-    DeltaDiscoveryRequest, DeltaDiscoveryResponse, Resource as Wire,
-};
+use envoy::parse_version;
+use proto::codec::type_url;
+use proto::envoy::service::discovery::v3::DeltaDiscoveryRequest;
 
+use super::names::Names;
 use super::{
-    Event, Nonces, Output, Rejection, asks_for_all_without_names, control_plane, message,
-    push_order,
+    Event, Nonces, Output, Rejection, Reply, asks_for_all_without_names, message, push_order,
 };
-use crate::resources::{Table, parse_version};
-use crate::{Resource, Resources};
+use crate::{Resource, Resources, Table};
 
 /// Subscribes to everything, explicitly.
 const ALL: &str = "*";
 /// What listeners and routes refer to: taken away only after nothing refers to it any more.
 const REFERRED: [&str; 2] = [type_url::CLUSTER, type_url::ENDPOINT];
 /// What refers to clusters.
-const REFERRING: [&str; 2] = [type_url::LISTENER, type_url::ROUTE];
+const REFERRING: [&str; 3] = [type_url::LISTENER, type_url::ROUTE, type_url::VIRTUAL_HOST];
 
 /// One incremental stream.
 #[derive(Debug)]
 pub struct Session {
-    control_plane: String,
     resources: Arc<Resources>,
     nonces: Nonces,
     watches: BTreeMap<String, Watch>,
     /// Clusters that were sent: Envoy warms each until endpoints arrive after it, changed or not, and does not
     /// ask again for names that it asked for already.
     warming: BTreeSet<Arc<str>>,
+    /// Whether it came back with what it had from another stream.
+    came_back: bool,
 }
 
 /// What one stream holds of one type.
@@ -43,13 +42,13 @@ struct Watch {
     /// Whether it follows everything.
     all: bool,
     /// Names that it follows, whether they exist or not.
-    names: BTreeSet<Arc<str>>,
+    names: Names,
     /// The table that it was told as a whole, as far as it follows it.
     base: Table,
     /// What it has apart from that.
     apart: BTreeMap<Arc<str>, Has>,
-    /// Unacknowledged responses, oldest first: nonce and the names in it.
-    in_flight: VecDeque<(String, Vec<Arc<str>>)>,
+    /// Unacknowledged responses, oldest first.
+    in_flight: VecDeque<Arc<Reply>>,
     /// Whether the last answer about a response was a refusal.
     refused: bool,
 }
@@ -64,22 +63,19 @@ enum Has {
 }
 
 impl Session {
-    /// A stream of a proxy that is to have `resources`. `control_plane` names this process to the proxy.
-    pub fn new(control_plane: impl Into<String>, resources: Arc<Resources>) -> Self {
+    /// A stream of a proxy that is to have `resources`.
+    pub fn new(resources: Arc<Resources>) -> Self {
         Session {
-            control_plane: control_plane.into(),
             resources,
             nonces: Nonces::default(),
             watches: BTreeMap::new(),
             warming: BTreeSet::new(),
+            came_back: false,
         }
     }
 
     /// Takes in an event and says what to send because of it.
-    pub fn on(
-        &mut self,
-        event: Event<DeltaDiscoveryRequest>,
-    ) -> Vec<Output<DeltaDiscoveryResponse>> {
+    pub fn on(&mut self, event: Event<DeltaDiscoveryRequest>) -> Vec<Output> {
         match event {
             Event::Request(request) => self.request(request),
             Event::Resources(resources) => {
@@ -91,39 +87,58 @@ impl Session {
         }
     }
 
-    fn request(&mut self, request: DeltaDiscoveryRequest) -> Vec<Output<DeltaDiscoveryResponse>> {
+    /// What it follows, by type; `*` for everything.
+    pub fn watched(&self) -> Vec<(String, Vec<String>)> {
+        let watches = self.watches.iter();
+        let names = |watch: &Watch| {
+            let all = watch.all.then(|| ALL.to_owned());
+            let names = watch.names.iter().map(|name| name.to_string());
+            all.into_iter().chain(names).collect()
+        };
+        watches
+            .map(|(type_url, watch)| (type_url.clone(), names(watch)))
+            .collect()
+    }
+
+    fn request(&mut self, request: DeltaDiscoveryRequest) -> Vec<Output> {
         let DeltaDiscoveryRequest {
             type_url,
             response_nonce,
             error_detail,
             resource_names_subscribe: subscribe,
             resource_names_unsubscribe: unsubscribe,
-            initial_resource_versions,
+            initial_resource_versions: brought,
             ..
         } = request;
         let mut output = Vec::new();
         let first = !self.watches.contains_key(&type_url);
         let watch = self.watches.entry(type_url.clone()).or_default();
         if first {
-            watch.all = subscribe.is_empty() && asks_for_all_without_names(&type_url);
-            let brought = initial_resource_versions.into_iter();
-            let brought = brought.map(|(name, version)| {
-                let version = parse_version(&version).map_or(Has::Other, Has::Version);
-                (name.into(), version)
-            });
-            watch.apart = brought.collect();
+            self.came_back |= !brought.is_empty();
+            // Virtual hosts are followed by the name of their route configuration, and not asked for.
+            watch.all = type_url == type_url::VIRTUAL_HOST
+                || subscribe.is_empty() && asks_for_all_without_names(&type_url);
+            watch.apart = brought
+                .iter()
+                .map(|(name, version)| {
+                    let version = parse_version(version).map_or(Has::Other, Has::Version);
+                    (name.as_str().into(), version)
+                })
+                .collect();
         } else if !response_nonce.is_empty() {
             match (watch.acknowledge(&response_nonce), error_detail) {
                 (None, _) => output.push(Output::Stale {
                     type_url: type_url.clone(),
                 }),
-                (Some(names), Some(error)) => {
+                (Some(refused), Some(error)) => {
                     watch.refused = true;
+                    let changed = refused.resources.iter().map(|resource| &resource.name);
+                    let names = changed.chain(&refused.removed);
                     output.push(Output::Rejected(Rejection {
                         type_url: type_url.clone(),
                         nonce: response_nonce,
                         message: message(&error),
-                        names: names.iter().map(|name| name.to_string()).collect(),
+                        names: names.map(|name| name.to_string()).collect(),
                     }));
                 }
                 (Some(_), None) => watch.refused = false,
@@ -132,8 +147,12 @@ impl Session {
 
         // Subscriptions count even in a request about an old response.
         let followed_all = watch.all;
-        let concerned = watch.subscribe(&subscribe, &unsubscribe);
+        let table = self.resources.table(&type_url);
+        let concerned = watch.subscribe(&subscribe, &unsubscribe, table);
         let now_all = watch.all && !followed_all;
+        if type_url == type_url::ROUTE {
+            self.ask_again_for_hosts(&concerned, &brought);
+        }
         if first || now_all {
             // The proxy waits for this answer, empty or not.
             let mut difference = self.difference(&type_url);
@@ -147,6 +166,9 @@ impl Session {
             let difference = state_of(&concerned, self.resources.table(&type_url));
             output.push(Output::Send(self.respond(&type_url, difference)));
         }
+        if type_url == type_url::ROUTE && !concerned.is_empty() {
+            output.extend(self.push(type_url::VIRTUAL_HOST).map(Output::Send));
+        }
         if !first {
             // What changed while this type waited for its acknowledgement.
             output.extend(self.push(&type_url).map(Output::Send));
@@ -158,8 +180,28 @@ impl Session {
         output
     }
 
+    /// A route configuration that is asked for on a stream that virtual hosts are followed on is new to the
+    /// proxy, and so are its virtual hosts; it does not ask for these, but waits.
+    fn ask_again_for_hosts(
+        &mut self,
+        routes: &BTreeSet<Arc<str>>,
+        brought: &BTreeMap<String, String>,
+    ) {
+        let Some(watch) = self.watches.get_mut(type_url::VIRTUAL_HOST) else {
+            return;
+        };
+        let new = |name: &str| {
+            let route = route_of(name);
+            routes.contains(route) && !brought.contains_key(route)
+        };
+        let table = self.resources.table(type_url::VIRTUAL_HOST);
+        let hosts = table.iter().filter(|host| new(&host.name));
+        let nothing = hosts.map(|host| (host.name.clone(), Has::Nothing));
+        watch.apart.extend(nothing);
+    }
+
     /// What changed for a type, unless it still waits for an acknowledgement or nothing did.
-    fn push(&mut self, type_url: &str) -> Option<DeltaDiscoveryResponse> {
+    fn push(&mut self, type_url: &str) -> Option<Arc<Reply>> {
         let watch = self.watches.get(type_url)?;
         if !watch.in_flight.is_empty() {
             return None;
@@ -186,6 +228,18 @@ impl Session {
         })
     }
 
+    /// Whether a name counts as followed. Virtual hosts follow their route configuration, once it is known which
+    /// are asked for.
+    fn follows(&self, type_url: &str, watch: &Watch, name: &str) -> bool {
+        if type_url != type_url::VIRTUAL_HOST {
+            return watch.follows(name);
+        }
+        match self.watches.get(type_url::ROUTE) {
+            Some(routes) => routes.follows(route_of(name)),
+            None => true,
+        }
+    }
+
     /// Everything followed whose version differs from what the proxy has, and what it has and is gone.
     fn difference(&self, type_url: &str) -> Difference {
         let mut difference = Difference::default();
@@ -193,22 +247,36 @@ impl Session {
             return difference;
         };
         let table = self.resources.table(type_url);
+        let warming = type_url == type_url::ENDPOINT && !self.warming.is_empty();
+        if watch.apart.is_empty() && !warming {
+            if watch.base.is(table) {
+                return difference;
+            }
+            let follows_all = watch.all && type_url != type_url::VIRTUAL_HOST;
+            if watch.base.is_empty() && (follows_all || watch.names.are_all_of(table)) {
+                difference.changed = table.iter().cloned().collect();
+                return difference;
+            }
+        }
         let mut suspects: BTreeSet<&Arc<str>> = watch.base.differing(table).collect();
         suspects.extend(watch.apart.keys());
-        if type_url == type_url::ENDPOINT {
+        if warming {
             suspects.extend(&self.warming);
         }
         for name in suspects {
-            let (follows, has) = (watch.follows(name), watch.has(name));
-            match table.get(name).filter(|_| follows) {
-                Some(resource) => {
-                    let warms = type_url == type_url::ENDPOINT && self.warming.contains(name);
+            let follows = self.follows(type_url, watch, name);
+            let has = watch.has(name, follows);
+            match table.get(name) {
+                Some(resource) if follows => {
+                    let warms = warming && self.warming.contains(name);
                     if warms || has != Has::Version(resource.version) {
                         difference.changed.push(resource.clone());
                     }
                 }
-                None if has != Has::Nothing => difference.removed.push(name.clone()),
-                None => {}
+                // With its route configuration it went from the proxy.
+                Some(_) if type_url == type_url::VIRTUAL_HOST => {}
+                _ if has != Has::Nothing => difference.removed.push(name.clone()),
+                _ => {}
             }
         }
         difference
@@ -220,8 +288,11 @@ impl Session {
             return Vec::new();
         };
         let table = self.resources.table(type_url);
+        if watch.names.are_all_of(table) {
+            return Vec::new();
+        }
         let missing =
-            |name: &&Arc<str>| table.get(name).is_none() && watch.has(name) == Has::Nothing;
+            |name: &&Arc<str>| table.get(name).is_none() && watch.has(name, true) == Has::Nothing;
         watch.names.iter().filter(missing).cloned().collect()
     }
 
@@ -229,62 +300,68 @@ impl Session {
     fn settle(&mut self, type_url: &str, held: &[Arc<str>]) {
         let table = self.resources.table(type_url);
         if let Some(watch) = self.watches.get_mut(type_url) {
-            let held = held.iter().map(|name| (name.clone(), watch.has(name)));
+            let held = held
+                .iter()
+                .map(|name| (name.clone(), watch.has(name, watch.follows(name))));
             watch.apart = held.collect();
-            watch.base = table.clone();
+            if !watch.base.is(table) {
+                watch.base = table.clone();
+                watch.names.settle(table);
+            }
         }
     }
 
     /// A response of `type_url` that says `difference`.
-    fn respond(&mut self, type_url: &str, difference: Difference) -> DeltaDiscoveryResponse {
+    fn respond(&mut self, type_url: &str, difference: Difference) -> Arc<Reply> {
         let Difference { changed, removed } = difference;
+        let follows_endpoints = self.watches.contains_key(type_url::ENDPOINT);
         let watch = self.watches.entry(type_url.to_owned()).or_default();
-        let states = changed.iter().map(|resource| {
-            let version = Has::Version(resource.version);
-            (resource.name.clone(), version)
-        });
-        watch.apart.extend(states);
-        let nothing = removed.iter().map(|name| (name.clone(), Has::Nothing));
-        watch.apart.extend(nothing);
-        let nonce = self.nonces.next();
-        let names = changed.iter().map(|resource| resource.name.clone());
-        let names = names.chain(removed.iter().cloned()).collect();
-        watch.in_flight.push_back((nonce.clone(), names));
+        let table = self.resources.table(type_url);
+        let nothing_yet = watch.base.is_empty() && watch.apart.is_empty();
+        if nothing_yet && removed.is_empty() && changed.len() == table.len() {
+            watch.base = table.clone();
+        } else {
+            let states = changed.iter().map(|resource| {
+                let version = Has::Version(resource.version);
+                (resource.name.clone(), version)
+            });
+            watch.apart.extend(states);
+            let nothing = removed.iter().map(|name| (name.clone(), Has::Nothing));
+            watch.apart.extend(nothing);
+        }
         match type_url {
-            type_url::CLUSTER => {
+            // A proxy that never asked for endpoints will, and gets all that it asks for.
+            type_url::CLUSTER if follows_endpoints || self.came_back => {
                 let endpoints = self.resources.table(type_url::ENDPOINT);
-                let names = changed.iter().map(|cluster| cluster.name.clone());
-                self.warming
-                    .extend(names.filter(|name| endpoints.get(name).is_some()));
+                let names = changed.iter().map(|cluster| &cluster.name);
+                let names = names.filter(|name| endpoints.get(name).is_some());
+                self.warming.extend(names.cloned());
                 for name in &removed {
                     self.warming.remove(name);
                 }
             }
-            type_url::ENDPOINT => {
+            type_url::ENDPOINT if !self.warming.is_empty() => {
                 for endpoints in &changed {
                     self.warming.remove(&endpoints.name);
                 }
             }
             _ => {}
         }
-        DeltaDiscoveryResponse {
-            system_version_info: self.resources.table(type_url).version().to_owned(),
+        let reply = Arc::new(Reply {
             type_url: type_url.to_owned(),
-            nonce,
-            control_plane: control_plane(&self.control_plane),
-            resources: changed
-                .into_iter()
-                .map(|resource| Wire {
-                    name: resource.name.to_string(),
-                    version: resource.version_text(),
-                    resource: Some(any(type_url, resource.bytes.clone())),
-                    ..Default::default()
-                })
-                .collect(),
-            removed_resources: removed.iter().map(|name| name.to_string()).collect(),
-            ..Default::default()
-        }
+            nonce: self.nonces.next(),
+            version: table.version().clone(),
+            resources: changed,
+            removed,
+        });
+        watch.in_flight.push_back(reply.clone());
+        reply
     }
+}
+
+/// The route configuration that a virtual host belongs to.
+fn route_of(host: &str) -> &str {
+    host.split_once('/').map_or(host, |(route, _)| route)
 }
 
 /// What a proxy lacks and what it has too much.
@@ -301,46 +378,45 @@ impl Difference {
 }
 
 impl Watch {
-    /// The names of the response with this nonce, which is no longer in flight, nor are earlier ones.
-    fn acknowledge(&mut self, nonce: &str) -> Option<Vec<Arc<str>>> {
-        let position = self.in_flight.iter().position(|(sent, _)| sent == nonce)?;
-        self.in_flight
-            .drain(..=position)
-            .next_back()
-            .map(|(_, names)| names)
+    /// The response with this nonce, which is no longer in flight, nor are earlier ones.
+    fn acknowledge(&mut self, nonce: &str) -> Option<Arc<Reply>> {
+        let position = self.in_flight.iter().position(|sent| sent.nonce == nonce)?;
+        self.in_flight.drain(..=position).next_back()
     }
 
     /// Changes what is followed and returns the names that must be answered for.
-    fn subscribe(&mut self, subscribe: &[String], unsubscribe: &[String]) -> BTreeSet<Arc<str>> {
+    fn subscribe(
+        &mut self,
+        subscribe: &[String],
+        unsubscribe: &[String],
+        table: &Table,
+    ) -> BTreeSet<Arc<str>> {
         let mut concerned = BTreeSet::new();
         for name in unsubscribe {
             if name == ALL {
                 self.all = false;
                 let names = &self.names;
                 self.apart.retain(|name, _| names.contains(name));
-            } else if self.names.remove(name.as_str()) && self.all {
+            } else if self.names.remove(name) && self.all {
                 // Still covered by the wildcard: the proxy has to be told its state.
                 concerned.insert(name.as_str().into());
             } else if !self.all {
                 self.apart.remove(name.as_str());
             }
         }
-        for name in subscribe {
-            if name == ALL {
-                self.follow_all();
-            } else {
-                // Asked for again means that the proxy may have dropped it.
-                let name: Arc<str> = self.known(name).unwrap_or_else(|| name.as_str().into());
-                self.names.insert(name.clone());
-                concerned.insert(name);
-            }
+        if subscribe.iter().any(|name| name == ALL) {
+            self.follow_all();
+            let named: Vec<String> = subscribe
+                .iter()
+                .filter(|name| *name != ALL)
+                .cloned()
+                .collect();
+            concerned.extend(self.names.add(&named, table));
+        } else if !subscribe.is_empty() {
+            // Asked for again means that the proxy may have dropped it.
+            concerned.extend(self.names.add(subscribe, table));
         }
         concerned
-    }
-
-    /// The name as the table spells it, so that its text is shared.
-    fn known(&self, name: &str) -> Option<Arc<str>> {
-        self.base.get(name).map(|resource| resource.name.clone())
     }
 
     /// From names to everything: of the table it has only what it followed.
@@ -348,7 +424,7 @@ impl Watch {
         if self.all {
             return;
         }
-        for name in &self.names {
+        for name in self.names.iter() {
             if let Some(resource) = self.base.get(name) {
                 let version = Has::Version(resource.version);
                 self.apart.entry(name.clone()).or_insert(version);
@@ -362,11 +438,11 @@ impl Watch {
         self.all || self.names.contains(name)
     }
 
-    /// What the proxy has under a name.
-    fn has(&self, name: &str) -> Has {
+    /// What the proxy has under a name that it follows or not.
+    fn has(&self, name: &str, follows: bool) -> Has {
         match self.apart.get(name) {
             Some(apart) => *apart,
-            None if self.follows(name) => match self.base.get(name) {
+            None if follows => match self.base.get(name) {
                 Some(resource) => Has::Version(resource.version),
                 None => Has::Nothing,
             },

@@ -3,14 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use proto::codec::{any, type_url};
-use proto::envoy::service::discovery::v3::{DiscoveryRequest, DiscoveryResponse};
+use envoy::version_of;
+use proto::codec::type_url;
+use proto::envoy::service::discovery::v3::DiscoveryRequest;
 
 use super::{
-    Event, Nonces, Output, Rejection, asks_for_all_without_names, control_plane, message,
-    push_order,
+    Event, Nonces, Output, Rejection, Reply, asks_for_all_without_names, message, push_order,
 };
-use crate::resources::version_of;
 use crate::{Resource, Resources};
 
 /// Subscribes to everything, explicitly.
@@ -19,7 +18,6 @@ const ALL: &str = "*";
 /// One state-of-the-world stream.
 #[derive(Debug)]
 pub struct Session {
-    control_plane: String,
     resources: Arc<Resources>,
     nonces: Nonces,
     watches: BTreeMap<String, Watch>,
@@ -30,7 +28,7 @@ pub struct Session {
 struct Watch {
     follows: Follows,
     /// Version and nonce of the last response; none after everything was unsubscribed.
-    last: Option<(String, String)>,
+    last: Option<(Arc<str>, String)>,
     acknowledged: bool,
     /// What this type's resources belong to was sent again: Envoy warms that until these come after it,
     /// changed or not.
@@ -44,18 +42,29 @@ enum Follows {
 }
 
 impl Session {
-    /// A stream of a proxy that is to have `resources`. `control_plane` names this process to the proxy.
-    pub fn new(control_plane: impl Into<String>, resources: Arc<Resources>) -> Self {
+    /// A stream of a proxy that is to have `resources`.
+    pub fn new(resources: Arc<Resources>) -> Self {
         Session {
-            control_plane: control_plane.into(),
             resources,
             nonces: Nonces::default(),
             watches: BTreeMap::new(),
         }
     }
 
+    /// What it follows, by type; `*` for everything.
+    pub fn watched(&self) -> Vec<(String, Vec<String>)> {
+        let watches = self.watches.iter();
+        let names = |watch: &Watch| match &watch.follows {
+            Follows::All => vec![ALL.to_owned()],
+            Follows::Names(names) => names.iter().cloned().collect(),
+        };
+        watches
+            .map(|(type_url, watch)| (type_url.clone(), names(watch)))
+            .collect()
+    }
+
     /// Takes in an event and says what to send because of it.
-    pub fn on(&mut self, event: Event<DiscoveryRequest>) -> Vec<Output<DiscoveryResponse>> {
+    pub fn on(&mut self, event: Event<DiscoveryRequest>) -> Vec<Output> {
         match event {
             Event::Request(request) => self.request(request),
             Event::Resources(resources) => {
@@ -67,7 +76,7 @@ impl Session {
         }
     }
 
-    fn request(&mut self, request: DiscoveryRequest) -> Vec<Output<DiscoveryResponse>> {
+    fn request(&mut self, request: DiscoveryRequest) -> Vec<Output> {
         let type_url = request.type_url.clone();
         let wanted = follows(&request);
         let Some(watch) = self.watches.get_mut(&type_url) else {
@@ -116,42 +125,48 @@ impl Session {
     }
 
     /// The state of a type, unless it still waits for an acknowledgement or is what was sent last.
-    fn push(&mut self, type_url: &str) -> Option<DiscoveryResponse> {
+    fn push(&mut self, type_url: &str) -> Option<Arc<Reply>> {
         let watch = self.watches.get(type_url)?;
         let (sent, _) = watch.last.as_ref()?;
-        let version = version_of(watch.followed(&self.resources, type_url));
+        let version = watch.version(&self.resources, type_url);
         let differs = watch.warming || *sent != version;
         (watch.acknowledged && differs).then(|| self.respond(type_url))
     }
 
-    fn respond(&mut self, type_url: &str) -> DiscoveryResponse {
+    fn respond(&mut self, type_url: &str) -> Arc<Reply> {
         let nonce = self.nonces.next();
         let watch = self
             .watches
             .get_mut(type_url)
             .expect("responses are made for watched types only");
-        let version = version_of(watch.followed(&self.resources, type_url));
+        let version = watch.version(&self.resources, type_url);
         let resources = watch.followed(&self.resources, type_url);
-        let resources = resources.map(|resource| any(type_url, resource.bytes.clone()));
-        let response = DiscoveryResponse {
-            version_info: version.clone(),
-            resources: resources.collect(),
+        let reply = Arc::new(Reply {
             type_url: type_url.to_owned(),
             nonce: nonce.clone(),
-            control_plane: control_plane(&self.control_plane),
-            ..Default::default()
-        };
+            version: version.clone(),
+            resources: resources.cloned().collect(),
+            removed: Vec::new(),
+        });
         watch.last = Some((version, nonce));
         watch.acknowledged = false;
         watch.warming = false;
         if let Some(warmed) = warmed_by(type_url).and_then(|warmed| self.watches.get_mut(warmed)) {
             warmed.warming = true;
         }
-        response
+        reply
     }
 }
 
 impl Watch {
+    /// One version for all that is followed.
+    fn version(&self, resources: &Resources, type_url: &str) -> Arc<str> {
+        match &self.follows {
+            Follows::All => resources.table(type_url).version().clone(),
+            Follows::Names(_) => version_of(self.followed(resources, type_url)).into(),
+        }
+    }
+
     fn followed<'a>(
         &'a self,
         resources: &'a Resources,

@@ -4,11 +4,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use proto::codec::type_url::{CLUSTER, ENDPOINT, LISTENER, ROUTE};
-use proto::envoy::service::discovery::v3::{
-    DeltaDiscoveryRequest, DeltaDiscoveryResponse, DiscoveryRequest, DiscoveryResponse,
-};
+use proto::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DiscoveryRequest};
 
-use super::{Event, Output, delta, sotw};
+use super::{Event, Output, Reply, delta, sotw};
 use crate::{Resource, Resources};
 
 /// Type → name → content.
@@ -43,14 +41,14 @@ fn named_by(type_url: &str) -> Option<&'static str> {
 
 struct Delta {
     session: delta::Session,
-    inbox: VecDeque<DeltaDiscoveryResponse>,
+    inbox: VecDeque<Arc<Reply>>,
     held: Held,
     names: BTreeMap<&'static str, BTreeSet<String>>,
 }
 
 struct Sotw {
     session: sotw::Session,
-    inbox: VecDeque<DiscoveryResponse>,
+    inbox: VecDeque<Arc<Reply>>,
     held: Held,
     names: BTreeMap<&'static str, BTreeSet<String>>,
     nonces: BTreeMap<&'static str, String>,
@@ -61,7 +59,7 @@ fn known(type_url: &str) -> &'static str {
     known.expect("one of the types asked for")
 }
 
-fn sent<Response>(output: Vec<Output<Response>>) -> impl Iterator<Item = Response> {
+fn sent(output: Vec<Output>) -> impl Iterator<Item = Arc<Reply>> {
     output.into_iter().filter_map(|output| match output {
         Output::Send(response) => Some(response),
         // Requests cross responses on the way.
@@ -103,20 +101,20 @@ impl Client for Delta {
         let type_url = known(&response.type_url);
         let held = self.held.entry(type_url).or_default();
         let names = &self.names[type_url];
-        for resource in response.resources {
-            let content = resource.resource.expect("content").value;
+        for resource in &response.resources {
+            let name = resource.name.to_string();
             // Answers to what was unsubscribed meanwhile are dropped.
-            if named_by(type_url).is_some() || names.contains(&resource.name) {
-                held.insert(resource.name, text(&content));
+            if named_by(type_url).is_some() || names.contains(&name) {
+                held.insert(name, text(&resource.bytes()));
             }
         }
-        for gone in &response.removed_resources {
-            held.remove(gone);
+        for gone in &response.removed {
+            held.remove(&**gone);
         }
         let names = held.keys().cloned().collect();
         let output = self.session.on(Event::Request(DeltaDiscoveryRequest {
             type_url: type_url.to_owned(),
-            response_nonce: response.nonce,
+            response_nonce: response.nonce.clone(),
             ..Default::default()
         }));
         self.inbox.extend(sent(output));
@@ -162,7 +160,10 @@ impl Client for Sotw {
             return false;
         };
         let type_url = known(&response.type_url);
-        let contents = response.resources.iter().map(|any| text(&any.value));
+        let contents = response
+            .resources
+            .iter()
+            .map(|resource| text(&resource.bytes()));
         let contents = contents.map(|text| {
             let (name, _) = text.split_once('=').expect("name=content");
             (name.to_owned(), text)
@@ -170,7 +171,7 @@ impl Client for Sotw {
         let held: BTreeMap<String, String> = contents.collect();
         let names: BTreeSet<String> = held.keys().cloned().collect();
         self.held.insert(type_url, held);
-        self.nonces.insert(type_url, response.nonce);
+        self.nonces.insert(type_url, response.nonce.clone());
         let followed = self.names[type_url].clone();
         self.send(Ask {
             type_url,
@@ -213,8 +214,8 @@ fn world(random: &mut fastrand::Rng) -> (Arc<Resources>, Held) {
             }
             for type_url in [whole, part] {
                 let content = format!("{name}={}", random.u8(..3));
-                let bytes = content.clone().into_bytes().into();
-                resources.insert(type_url, Resource::new(name, bytes));
+                let bytes = content.as_bytes();
+                resources.insert(type_url, Resource::new(type_url, name, bytes, Vec::new()));
                 let of_type = held.get_mut(type_url).expect("filled above");
                 of_type.insert(name.to_owned(), content);
             }
@@ -252,13 +253,13 @@ fn incremental_and_state_of_the_world_clients_end_equal() {
         let (start, (_, end)) = (&worlds[0].0, worlds.last().expect("some"));
         let names = BTreeMap::from([(CLUSTER, BTreeSet::new()), (LISTENER, BTreeSet::new())]);
         let mut delta = Delta {
-            session: delta::Session::new("", start.clone()),
+            session: delta::Session::new(start.clone()),
             inbox: VecDeque::new(),
             held: Held::new(),
             names: names.clone(),
         };
         let mut sotw = Sotw {
-            session: sotw::Session::new("", start.clone()),
+            session: sotw::Session::new(start.clone()),
             inbox: VecDeque::new(),
             held: Held::new(),
             names,

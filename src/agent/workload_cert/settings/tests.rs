@@ -37,6 +37,7 @@ fn read(
         security,
         root_cert: "root-cert.pem".into(),
         token: "token".into(),
+        own: None,
         headers: HeaderMap::new(),
     };
     workload(&facts, &control_plane)

@@ -4,17 +4,20 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use axum::routing::get;
 use proto::ads;
 use serve::health::Readiness;
 use serve::http::{self, Limits, Transport};
-use serve::{Shutdown, health, metrics};
+use serve::{Shutdown, health, metrics, shutdown};
 use source::MeshMap;
 use tracing::info;
 use xds::Access;
 
-use super::engine::{self, Source};
-use super::{Discovery, Error, MAX_REQUEST, Services, VERSION, bind, register_uptime, until_ended};
+use super::{Discovery, Error};
+use crate::roles::control_plane::engine::{self, Source};
+use crate::roles::control_plane::{
+    MAX_REQUEST, Running, VERSION, bind, monitoring, register_uptime,
+};
+use crate::roles::services::Services;
 
 /// Runs until SIGTERM or SIGINT, then closes gracefully.
 ///
@@ -38,18 +41,28 @@ pub async fn run(options: Discovery, folder: PathBuf) -> Result<(), Error> {
         domain: options.domain.clone(),
     };
     let loaded = readiness.check("configuration", "the files of the folder");
-    let push = engine::start(settings, &mut services, loaded, &shutdown);
+    let engine = engine::start(settings, &mut services, loaded, &shutdown);
+    let debug = xds::Debug {
+        connections: xds::Connections::default(),
+        meshes: engine.meshes,
+        worlds: engine.worlds,
+        authenticate: None,
+        system_namespace: options.namespace.clone(),
+        cluster: options.cluster_id.clone(),
+    };
+    let told = xds::debug::Late::default();
+    let _ = told.set(debug.clone());
     let server = xds::Server {
         access: Access::Anonymous,
         control_plane: options.control_plane(&options.identity(), VERSION),
-        push,
+        push: engine.push,
         metrics: xds_metrics,
+        debug,
         shutdown: shutdown.clone(),
     };
     let xds = ads::routes(Arc::new(server), MAX_REQUEST).into_axum_router();
-    let monitoring =
-        metrics::router(Arc::new(registry)).route("/version", get(|| async { VERSION }));
-    let health = health::router(readiness.clone());
+    let monitoring = monitoring(registry).merge(xds::debug::router(told.clone()));
+    let health = health::router(readiness.clone()).merge(xds::debug::router(told));
     for (name, port, router, limits) in [
         ("readiness server", health_port, health, Limits::default()),
         ("plaintext xDS server", xds_port, xds, options.limits()),
@@ -66,5 +79,12 @@ pub async fn run(options: Discovery, folder: PathBuf) -> Result<(), Error> {
             http::serve(port, Transport::Plaintext, router, limits, ends),
         );
     }
-    until_ended(services, readiness, shutdown, &options).await
+    let running = Running {
+        services,
+        shutdown,
+        grace: options.shutdown_duration(),
+    };
+    let signal = running.until(&readiness, shutdown::signalled()).await?;
+    info!(signal = signal.map_err(Error::Signal)?, "discovery ended");
+    Ok(())
 }

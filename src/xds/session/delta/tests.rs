@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use proto::codec::type_url::{CLUSTER, ENDPOINT, LISTENER, ROUTE, SECRET};
-use proto::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DeltaDiscoveryResponse};
+use proto::codec::type_url::{CLUSTER, ENDPOINT, LISTENER, ROUTE, SECRET, VIRTUAL_HOST};
+use proto::envoy::service::discovery::v3::DeltaDiscoveryRequest;
 use proto::google::rpc::Status;
 
+use super::super::Reply;
 use super::{Event, Output, Session};
 use crate::{Resource, Resources};
 
@@ -15,13 +16,14 @@ type Table = &'static [(&'static str, &'static str, &'static str)];
 fn resources(of: Table) -> Arc<Resources> {
     let mut resources = Resources::default();
     for (type_url, name, content) in of {
-        resources.insert(type_url, Resource::new(*name, content.as_bytes().into()));
+        let bytes = content.as_bytes();
+        resources.insert(type_url, Resource::new(type_url, *name, bytes, Vec::new()));
     }
     Arc::new(resources)
 }
 
 fn version(content: &'static str) -> String {
-    let resource = Resource::new("", content.as_bytes().into());
+    let resource = Resource::new("", "", content.as_bytes(), Vec::new());
     resource.version_text()
 }
 
@@ -48,36 +50,36 @@ fn said(type_url: &str, resources: &[&str], removed: &[&str]) -> Said {
 impl Proxy {
     fn new(of: Table) -> Self {
         Proxy {
-            session: Session::new("", resources(of)),
+            session: Session::new(resources(of)),
         }
     }
 
-    fn ask(&mut self, request: DeltaDiscoveryRequest) -> Vec<DeltaDiscoveryResponse> {
+    fn ask(&mut self, request: DeltaDiscoveryRequest) -> Vec<Arc<Reply>> {
         responses(self.session.on(Event::Request(request)))
     }
 
-    fn subscribe(&mut self, type_url: &str, names: &[&str]) -> Vec<DeltaDiscoveryResponse> {
+    fn subscribe(&mut self, type_url: &str, names: &[&str]) -> Vec<Arc<Reply>> {
         self.ask(DeltaDiscoveryRequest {
             resource_names_subscribe: names.iter().map(|name| (*name).to_owned()).collect(),
             ..request(type_url)
         })
     }
 
-    fn unsubscribe(&mut self, type_url: &str, names: &[&str]) -> Vec<DeltaDiscoveryResponse> {
+    fn unsubscribe(&mut self, type_url: &str, names: &[&str]) -> Vec<Arc<Reply>> {
         self.ask(DeltaDiscoveryRequest {
             resource_names_unsubscribe: names.iter().map(|name| (*name).to_owned()).collect(),
             ..request(type_url)
         })
     }
 
-    fn ack(&mut self, response: &DeltaDiscoveryResponse) -> Vec<DeltaDiscoveryResponse> {
+    fn ack(&mut self, response: &Reply) -> Vec<Arc<Reply>> {
         self.ask(DeltaDiscoveryRequest {
             response_nonce: response.nonce.clone(),
             ..request(&response.type_url)
         })
     }
 
-    fn nack(&mut self, response: &DeltaDiscoveryResponse) -> Vec<Output<DeltaDiscoveryResponse>> {
+    fn nack(&mut self, response: &Reply) -> Vec<Output> {
         self.session.on(Event::Request(DeltaDiscoveryRequest {
             response_nonce: response.nonce.clone(),
             error_detail: Some(Status {
@@ -88,7 +90,7 @@ impl Proxy {
         }))
     }
 
-    fn update(&mut self, of: Table) -> Vec<DeltaDiscoveryResponse> {
+    fn update(&mut self, of: Table) -> Vec<Arc<Reply>> {
         responses(self.session.on(Event::Resources(resources(of))))
     }
 }
@@ -100,7 +102,7 @@ fn request(type_url: &str) -> DeltaDiscoveryRequest {
     }
 }
 
-fn responses(output: Vec<Output<DeltaDiscoveryResponse>>) -> Vec<DeltaDiscoveryResponse> {
+fn responses(output: Vec<Output>) -> Vec<Arc<Reply>> {
     let responses = output.into_iter().map(|output| match output {
         Output::Send(response) => response,
         other => panic!("expected a response, got {other:?}"),
@@ -108,11 +110,15 @@ fn responses(output: Vec<Output<DeltaDiscoveryResponse>>) -> Vec<DeltaDiscoveryR
     responses.collect()
 }
 
-fn all_said(responses: &[DeltaDiscoveryResponse]) -> Vec<Said> {
+fn all_said(responses: &[Arc<Reply>]) -> Vec<Said> {
     let said = responses.iter().map(|response| Said {
         type_url: response.type_url.clone(),
-        resources: response.resources.iter().map(|r| r.name.clone()).collect(),
-        removed: response.removed_resources.clone(),
+        resources: response
+            .resources
+            .iter()
+            .map(|r| r.name.to_string())
+            .collect(),
+        removed: response.removed.iter().map(ToString::to_string).collect(),
     });
     said.collect()
 }
@@ -136,7 +142,7 @@ fn clusters_without_names_are_all_clusters() {
         let mut proxy = Proxy::new(TWO);
         let answers = proxy.subscribe(CLUSTER, names);
         assert_eq!(all_said(&answers), [said(CLUSTER, &["a", "b"], &[])]);
-        assert_eq!(answers[0].resources[0].version, version("1"));
+        assert_eq!(answers[0].resources[0].version_text(), version("1"));
     }
 }
 
@@ -304,7 +310,7 @@ fn updates_wait_for_the_acknowledgement_and_merge() {
     assert_eq!(proxy.update(&[(CLUSTER, "a", "3")]), []);
     let merged = proxy.ack(&first[0]);
     assert_eq!(all_said(&merged), [said(CLUSTER, &["a"], &["b"])]);
-    assert_eq!(merged[0].resources[0].version, version("3"));
+    assert_eq!(merged[0].resources[0].version_text(), version("3"));
     assert_eq!(proxy.ack(&merged[0]), []);
 }
 
@@ -399,4 +405,103 @@ fn leaving_and_joining_the_wildcard() {
     proxy.ack(&pushed[0]);
     let joined = proxy.subscribe(CLUSTER, &["*"]);
     assert_eq!(all_said(&joined), [said(CLUSTER, &["b"], &[])]);
+}
+
+const HOSTS: Table = &[
+    (ROUTE, "80", "1"),
+    (ROUTE, "8080", "1"),
+    (VIRTUAL_HOST, "80/a", "1"),
+    (VIRTUAL_HOST, "80/b", "1"),
+    (VIRTUAL_HOST, "8080/a", "1"),
+];
+
+/// A proxy that follows a route configuration and its virtual hosts.
+fn routed(of: Table) -> Proxy {
+    let mut proxy = Proxy::new(of);
+    let routes = proxy.subscribe(ROUTE, &["80"]);
+    assert_eq!(all_said(&routes), [said(ROUTE, &["80"], &[])]);
+    assert_eq!(proxy.ack(&routes[0]), []);
+    let hosts = proxy.subscribe(VIRTUAL_HOST, &[]);
+    let all = said(VIRTUAL_HOST, &["80/a", "80/b"], &[]);
+    assert_eq!(all_said(&hosts), [all]);
+    assert_eq!(proxy.ack(&hosts[0]), []);
+    proxy
+}
+
+#[test]
+fn virtual_hosts_come_and_go_one_by_one_with_their_route_configuration() {
+    let mut proxy = routed(HOSTS);
+    let pushed = proxy.update(&[
+        (ROUTE, "80", "1"),
+        (ROUTE, "8080", "1"),
+        (VIRTUAL_HOST, "80/a", "2"),
+        (VIRTUAL_HOST, "80/c", "1"),
+        (VIRTUAL_HOST, "8080/a", "2"),
+    ]);
+    let expected = said(VIRTUAL_HOST, &["80/a", "80/c"], &["80/b"]);
+    assert_eq!(all_said(&pushed), [expected]);
+}
+
+#[test]
+fn virtual_hosts_of_a_route_configuration_that_is_asked_for_later_follow_by_themselves() {
+    let mut proxy = routed(HOSTS);
+    let told = proxy.subscribe(ROUTE, &["8080"]);
+    let expected = [
+        said(ROUTE, &["8080"], &[]),
+        said(VIRTUAL_HOST, &["8080/a"], &[]),
+    ];
+    assert_eq!(all_said(&told), expected);
+    told.iter().for_each(|told| drop(proxy.ack(told)));
+    // What was given up and is asked for again is new to the proxy, although it did not change.
+    assert_eq!(proxy.unsubscribe(ROUTE, &["8080"]), []);
+    assert_eq!(all_said(&proxy.subscribe(ROUTE, &["8080"])), expected);
+}
+
+#[test]
+fn a_proxy_without_virtual_hosts_is_answered() {
+    let mut proxy = Proxy::new(&[(ROUTE, "80", "1")]);
+    proxy.subscribe(ROUTE, &["80"]);
+    let answers = proxy.subscribe(VIRTUAL_HOST, &[]);
+    assert_eq!(all_said(&answers), [said(VIRTUAL_HOST, &[], &[])]);
+}
+
+#[test]
+fn virtual_hosts_that_a_proxy_brings_are_not_sent_again() {
+    let brought = |names: &[&str]| {
+        let version = |name: &&str| ((*name).to_owned(), version("1"));
+        names.iter().map(version).collect::<BTreeMap<_, _>>()
+    };
+    // In whichever order the two types are asked for.
+    for types in [[ROUTE, VIRTUAL_HOST], [VIRTUAL_HOST, ROUTE]] {
+        let mut proxy = Proxy::new(HOSTS);
+        for type_url in types {
+            let (names, subscribe): (&[&str], _) = match type_url {
+                ROUTE => (&["80"], vec!["80".to_owned()]),
+                _ => (&["80/a", "80/b", "80/gone"], vec![]),
+            };
+            let answers = proxy.ask(DeltaDiscoveryRequest {
+                initial_resource_versions: brought(names),
+                resource_names_subscribe: subscribe,
+                ..request(type_url)
+            });
+            let told: Vec<String> = answers
+                .iter()
+                .flat_map(|answer| &answer.resources)
+                .map(|resource| resource.name.to_string())
+                .collect();
+            // Of a route configuration that is not asked for yet nobody knows.
+            let early = type_url == VIRTUAL_HOST && types[0] == VIRTUAL_HOST;
+            let expected: &[&str] = if early { &["8080/a"] } else { &[] };
+            assert_eq!(told, expected, "{type_url}");
+            let gone = answers.iter().flat_map(|answer| &answer.removed);
+            let gone: Vec<&str> = gone.map(|name| &**name).collect();
+            let expected: &[&str] = if type_url == VIRTUAL_HOST {
+                &["80/gone"]
+            } else {
+                &[]
+            };
+            assert_eq!(gone, expected, "{type_url}");
+            answers.iter().for_each(|answer| drop(proxy.ack(answer)));
+        }
+    }
 }

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use proto::codec::type_url::{CLUSTER, ENDPOINT, LISTENER, ROUTE};
-use proto::envoy::service::discovery::v3::{DiscoveryRequest, DiscoveryResponse};
+use proto::envoy::service::discovery::v3::DiscoveryRequest;
 use proto::google::rpc::Status;
 
+use super::super::Reply;
 use super::{Event, Output, Session};
 use crate::{Resource, Resources};
 
@@ -14,7 +15,8 @@ type Table = &'static [(&'static str, &'static str, &'static str)];
 fn resources(of: Table) -> Arc<Resources> {
     let mut resources = Resources::default();
     for (type_url, name, content) in of {
-        resources.insert(type_url, Resource::new(*name, content.as_bytes().into()));
+        let bytes = content.as_bytes();
+        resources.insert(type_url, Resource::new(type_url, *name, bytes, Vec::new()));
     }
     Arc::new(resources)
 }
@@ -26,18 +28,18 @@ struct Proxy {
 impl Proxy {
     fn new(of: Table) -> Self {
         Proxy {
-            session: Session::new("", resources(of)),
+            session: Session::new(resources(of)),
         }
     }
 
-    fn ask(&mut self, type_url: &str, names: &[&str], nonce: &str) -> Vec<DiscoveryResponse> {
+    fn ask(&mut self, type_url: &str, names: &[&str], nonce: &str) -> Vec<Arc<Reply>> {
         responses(
             self.session
                 .on(Event::Request(request(type_url, names, nonce))),
         )
     }
 
-    fn update(&mut self, of: Table) -> Vec<DiscoveryResponse> {
+    fn update(&mut self, of: Table) -> Vec<Arc<Reply>> {
         responses(self.session.on(Event::Resources(resources(of))))
     }
 }
@@ -51,7 +53,7 @@ fn request(type_url: &str, names: &[&str], nonce: &str) -> DiscoveryRequest {
     }
 }
 
-fn responses(output: Vec<Output<DiscoveryResponse>>) -> Vec<DiscoveryResponse> {
+fn responses(output: Vec<Output>) -> Vec<Arc<Reply>> {
     let responses = output.into_iter().map(|output| match output {
         Output::Send(response) => response,
         other => panic!("expected a response, got {other:?}"),
@@ -60,13 +62,13 @@ fn responses(output: Vec<Output<DiscoveryResponse>>) -> Vec<DiscoveryResponse> {
 }
 
 /// The contents of the only response.
-fn contents(responses: &[DiscoveryResponse]) -> Vec<String> {
+fn contents(responses: &[Arc<Reply>]) -> Vec<String> {
     let [response] = responses else {
         panic!("expected one response, got {responses:?}");
     };
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("text");
     let resources = response.resources.iter();
-    resources.map(|resource| text(&resource.value)).collect()
+    resources.map(|resource| text(&resource.bytes())).collect()
 }
 
 #[test]
@@ -75,7 +77,7 @@ fn an_empty_configuration_is_an_answer() {
     for (type_url, names) in [(CLUSTER, &[][..]), (LISTENER, &[]), (ROUTE, &["80"])] {
         let answer = proxy.ask(type_url, names, "");
         assert!(contents(&answer).is_empty());
-        assert!(!answer[0].version_info.is_empty() && !answer[0].nonce.is_empty());
+        assert!(!answer[0].version.is_empty() && !answer[0].nonce.is_empty());
         assert_eq!(proxy.ask(type_url, names, &answer[0].nonce), []);
     }
 }
@@ -88,7 +90,7 @@ fn every_response_carries_all_that_is_followed() {
     proxy.ask(CLUSTER, &[], &first[0].nonce);
     let second = proxy.update(&[(CLUSTER, "a", "a2"), (CLUSTER, "b", "b1")]);
     assert_eq!(contents(&second), ["a2", "b1"]);
-    assert_ne!(first[0].version_info, second[0].version_info);
+    assert_ne!(first[0].version, second[0].version);
 }
 
 #[test]
@@ -189,7 +191,7 @@ fn endpoints_follow_changed_clusters_and_routes_follow_changed_listeners() {
         let answer = proxy.ask(type_url, names, "");
         assert_eq!(proxy.ask(type_url, names, &answer[0].nonce), []);
     }
-    let types = |pushed: &[DiscoveryResponse]| -> Vec<String> {
+    let types = |pushed: &[Arc<Reply>]| -> Vec<String> {
         pushed
             .iter()
             .map(|response| response.type_url.clone())

@@ -1,0 +1,9 @@
+//! Cases of a control plane that runs in Pods of its own: where the operator hosts it, nobody can take it away and
+//! leave the operator there.
+
+mod gateways;
+mod healing;
+mod installation;
+mod outage;
+mod restart;
+mod revisions;

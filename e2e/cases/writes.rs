@@ -1,0 +1,40 @@
+//! An installation that is as it should be costs the API server nothing, counted in its own audit log.
+
+use std::time::Duration;
+
+use e2e::{audit, cluster, eventually::eventually, mesh};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
+use serde_json::json;
+
+/// The operator's writes since `mark`, its Leases apart.
+pub(crate) fn by_operator(mark: u64) -> Vec<audit::Write> {
+    audit::since(mark)
+        .into_iter()
+        .filter(|write| write.user == audit::OPERATOR && !write.is_lease())
+        .collect()
+}
+
+#[tokio::test]
+async fn nothing_is_written_for_an_unchanged_resource_in_a_minute() {
+    let client = cluster::client().await;
+    let _mesh = mesh::exclusive(&client).await;
+    mesh::wait_until_healthy(&client).await;
+    let mark = audit::mark();
+    for step in 0..3 {
+        tokio::time::sleep(Duration::from_secs(20)).await;
+        // A change that means nothing brings a pass over the resource.
+        let touch = json!({"metadata": {"annotations": {"e2e/touched": step.to_string()}}});
+        mesh::operators(&client)
+            .patch(mesh::NAME, &PatchParams::default(), &Patch::Merge(touch))
+            .await
+            .expect("an annotation");
+    }
+    let all = audit::since(mark);
+    assert!(
+        all.iter()
+            .any(|write| write.uri.contains("/istiooperators/")),
+        "the log shows the touches: {all:?}"
+    );
+    let written = by_operator(mark);
+    assert!(written.is_empty(), "{written:#?}");
+}

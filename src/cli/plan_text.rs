@@ -1,0 +1,95 @@
+//! A plan as text: what would be created, changed and removed.
+
+use rollout::{Action, FieldChange, Plan};
+use similar::TextDiff;
+
+/// A line for each change; `whole` prints the objects, changed lines marked.
+pub(crate) fn print(plan: &Plan, whole: bool) -> String {
+    if plan.objects.is_empty() {
+        return "nothing would change\n".to_owned();
+    }
+    let mut text = String::new();
+    let (mut created, mut changed, mut removed) = (0, 0, 0);
+    for change in &plan.objects {
+        match &change.action {
+            Action::Create => {
+                created += 1;
+                text += &format!("create {}\n", change.object);
+            }
+            Action::Remove => {
+                removed += 1;
+                text += &format!("remove {}\n", change.object);
+            }
+            Action::Change(fields) => {
+                changed += 1;
+                text += &format!("change {}\n", change.object);
+                if !whole {
+                    let lines = fields.iter().map(FieldChange::to_string);
+                    text.extend(lines.map(|line| format!("    {line}\n")));
+                }
+            }
+        }
+        if whole {
+            let print =
+                |value: &Option<_>| value.as_ref().map(api::yaml::print).unwrap_or_default();
+            let (before, after) = (print(&change.before), print(&change.after));
+            let diff = TextDiff::from_lines(&before, &after);
+            text += &diff.unified_diff().context_radius(3).to_string();
+        }
+    }
+    text + &format!("{created} to create, {changed} to change, {removed} to remove\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use base::ObjectRef;
+    use rollout::{Action, FieldChange, Plan, PlannedChange};
+    use serde_json::json;
+
+    use super::print;
+
+    fn change(name: &str, action: Action, before: bool, after: bool) -> PlannedChange {
+        let body = |replicas: u8| json!({"kind": "Deployment", "spec": {"replicas": replicas}});
+        PlannedChange {
+            object: ObjectRef {
+                api_version: "apps/v1".to_owned(),
+                kind: "Deployment".to_owned(),
+                namespace: Some("istio-system".to_owned()),
+                name: name.to_owned(),
+            },
+            action,
+            before: before.then(|| body(1)),
+            after: after.then(|| body(2)),
+        }
+    }
+
+    #[test]
+    fn a_plan_counts_what_it_does() {
+        let field = FieldChange {
+            field: "spec.replicas".to_owned(),
+            from: Some(json!(1)),
+            to: Some(json!(2)),
+            by: None,
+        };
+        let plan = Plan {
+            objects: vec![
+                change("a", Action::Create, false, true),
+                change("b", Action::Change(vec![field]), true, true),
+                change("c", Action::Remove, true, false),
+            ],
+        };
+        let text = print(&plan, false);
+        let expected = "create deployment istio-system/a\nchange deployment istio-system/b\n    spec.replicas ";
+        assert!(text.starts_with(expected), "{text}");
+        assert!(
+            text.ends_with("1 to create, 1 to change, 1 to remove\n"),
+            "{text}"
+        );
+        let whole = print(&plan, true);
+        assert!(
+            whole.contains("-  replicas: 1\n+  replicas: 2\n"),
+            "{whole}"
+        );
+        assert_eq!(print(&Plan::default(), false), "nothing would change\n");
+    }
+}

@@ -1,0 +1,329 @@
+//! HTTP connection managers: how HTTP is spoken on a listener, which headers tell who is asking,
+//! which filters every request passes.
+
+use api::networking::sidecar::OutboundMode;
+use api::proxy_config::{ConnectionSettings, ForwardClientCert, ProxyHeaders, Switch};
+use mesh::{Protocol, Scope};
+use proto::envoy::config::core::v3 as core;
+use proto::envoy::config::listener::v3::Filter;
+use proto::envoy::extensions::filters::network::http_connection_manager::v3 as hcm;
+use proto::envoy::extensions::http::header_formatters::preserve_case::v3::PreserveCaseFormatterConfig;
+use proto::pack::Pack;
+
+use hcm::http_connection_manager as parts;
+
+use super::filter_chain::{Routes, Side, Statistics, of};
+use crate::filter::order;
+use crate::parts::{ads, flag, number, range, seconds, span};
+use crate::{access_log, tracing};
+
+/// What a connection manager is for.
+pub(crate) struct Wanted<'a> {
+    pub(crate) side: Side,
+    /// Prefix of its statistics.
+    pub(crate) statistics: Statistics<'a>,
+    pub(crate) protocol: Protocol,
+    pub(crate) routes: Routes,
+    /// Wildcard host whose names are resolved on the way.
+    pub(crate) dynamic: Option<&'a str>,
+    /// HTTP/1, where it is not as everywhere.
+    pub(crate) http1: Option<core::Http1ProtocolOptions>,
+}
+
+/// The connection manager of one side.
+pub(crate) fn manager(scope: &Scope, wanted: Wanted) -> Filter {
+    let side = wanted.side;
+    let config = &scope.config;
+    let own = scope.settings.config(&config.default_config);
+    let none = ProxyHeaders::default();
+    let headers = own.proxy_headers.as_ref().unwrap_or(&none);
+    let traced = tracing::of(scope, side);
+    let mut http1 = wanted.http1;
+    if http1.is_none() && (scope.features.http10 || scope.settings.http10) {
+        http1 = Some(core::Http1ProtocolOptions {
+            accept_http_10: true,
+            ..Default::default()
+        });
+    }
+    if headers.preserve_http1_header_case == Some(true) {
+        http1.get_or_insert_default().header_key_format = Some(preserved_case());
+    }
+    let skips_peers = headers
+        .metadata_exchange_headers
+        .as_ref()
+        .is_some_and(|own| own.mode == "IN_MESH");
+    let mut manager = hcm::HttpConnectionManager {
+        stat_prefix: match wanted.statistics {
+            Statistics::Listener(name) => format!("{name};"),
+            Statistics::Named(name) => name.to_owned(),
+        },
+        http_filters: order::filters(
+            scope,
+            &order::Wanted {
+                side,
+                grpc_web: wanted.protocol == Protocol::GrpcWeb,
+                quiet: Switch::is_off(headers.envoy_debug_headers),
+                skips_peers: skips_peers
+                    && side != Side::Inbound
+                    && wanted.protocol != Protocol::HttpProxy,
+                dynamic: wanted.dynamic.map(str::to_owned),
+                any_name: side == Side::Outbound
+                    && scope.outbound.policy == OutboundMode::AllowAnyDynamicDns,
+            },
+        ),
+        tracing: traced.tracing,
+        request_id_extension: Some(traced.request_id),
+        stream_idle_timeout: seconds(0),
+        access_log: access_log::all(scope, side, access_log::Kind::Http),
+        use_remote_address: flag(
+            side == Side::Gateway || side == Side::Outbound && scope.features.use_remote_address,
+        ),
+        proxy_100_continue: true,
+        append_x_forwarded_port: Switch::is_on(headers.x_forwarded_port),
+        upgrade_configs: vec![parts::UpgradeConfig {
+            upgrade_type: "websocket".to_owned(),
+            ..Default::default()
+        }],
+        route_specifier: Some(match wanted.routes {
+            Routes::Named(name) => parts::RouteSpecifier::Rds(hcm::Rds {
+                config_source: Some(ads()),
+                route_config_name: name,
+            }),
+            Routes::Inline(routes) => parts::RouteSpecifier::RouteConfig(*routes),
+        }),
+        http_protocol_options: http1,
+        ..Default::default()
+    };
+    if let Some(idle) = scope.settings.idle_timeout {
+        manager
+            .common_http_protocol_options
+            .get_or_insert_default()
+            .idle_timeout = span(idle);
+    }
+    if side == Side::Inbound && wanted.protocol.is_http2() {
+        manager.http2_protocol_options = Some(core::Http2ProtocolOptions::default());
+    }
+    normalise(scope, &mut manager);
+    named(side, headers, &mut manager);
+    certificates(scope, side, headers, &mut manager);
+    if let Some(settings) = scope
+        .settings
+        .connections(&config.default_config, scope.role == mesh::Role::Router)
+    {
+        connections(&settings, &mut manager);
+    }
+    let remote = manager.use_remote_address.is_some_and(|flag| flag.value);
+    if (remote || scope.features.internal_networks) && scope.networks.are_configured() {
+        let ranges = internal(scope);
+        if !ranges.is_empty() {
+            manager.internal_address_config = Some(parts::InternalAddressConfig {
+                cidr_ranges: ranges,
+                ..Default::default()
+            });
+        }
+    }
+    of(
+        "envoy.filters.network.http_connection_manager",
+        manager.pack(),
+    )
+}
+
+/// Ranges of addresses that belong to the mesh's networks.
+fn internal(scope: &Scope) -> Vec<core::CidrRange> {
+    let ranges = scope.networks.ranges();
+    let ranges = ranges.map(|(address, length)| format!("{address}/{length}"));
+    ranges.filter_map(|text| range(&text)).collect()
+}
+
+/// Names of HTTP/1 headers keep their case.
+pub(crate) fn preserved_case() -> core::http1_protocol_options::HeaderKeyFormat {
+    use core::http1_protocol_options::header_key_format::HeaderFormat;
+    core::http1_protocol_options::HeaderKeyFormat {
+        header_format: Some(HeaderFormat::StatefulFormatter(
+            core::TypedExtensionConfig {
+                name: "preserve_case".to_owned(),
+                typed_config: Some(PreserveCaseFormatterConfig::default().pack()),
+            },
+        )),
+    }
+}
+
+/// Paths are normalised before anything looks at them, as far as the mesh wants it.
+fn normalise(scope: &Scope, manager: &mut hcm::HttpConnectionManager) {
+    use parts::PathWithEscapedSlashesAction as Action;
+    let wanted = scope.config.path_normalization.normalization.as_str();
+    manager.path_with_escaped_slashes_action = Action::KeepUnchanged as i32;
+    manager.normalize_path = flag(wanted != "NONE");
+    manager.merge_slashes = matches!(wanted, "MERGE_SLASHES" | "DECODE_AND_MERGE_SLASHES");
+    if wanted == "DECODE_AND_MERGE_SLASHES" {
+        manager.path_with_escaped_slashes_action = Action::UnescapeAndForward as i32;
+    }
+}
+
+/// Header `server`, and whether requests get an id.
+fn named(side: Side, headers: &ProxyHeaders, manager: &mut hcm::HttpConnectionManager) {
+    if side != Side::Outbound {
+        manager.server_name = "istio-envoy".to_owned();
+    }
+    if let Some(server) = &headers.server {
+        if server.disabled == Some(true) {
+            manager.server_name = String::new();
+            manager.server_header_transformation =
+                parts::ServerHeaderTransformation::PassThrough as i32;
+        } else if !server.value.is_empty() {
+            manager.server_name.clone_from(&server.value);
+        }
+    }
+    if Switch::is_off(headers.request_id) {
+        manager.generate_request_id = flag(false);
+    }
+}
+
+/// What is told of the client's certificate.
+fn certificates(
+    scope: &Scope,
+    side: Side,
+    headers: &ProxyHeaders,
+    manager: &mut hcm::HttpConnectionManager,
+) {
+    use parts::ForwardClientCertDetails as Forward;
+    match side {
+        Side::Outbound => {}
+        Side::Inbound => {
+            let details = headers.set_current_client_cert_details.unwrap_or_default();
+            let forward = headers.forwarded_client_cert.and_then(forwarded);
+            manager.forward_client_cert_details = forward.unwrap_or(Forward::AppendForward) as i32;
+            manager.set_current_client_cert_details = Some(parts::SetCurrentClientCertDetails {
+                subject: flag(details.subject != Some(false)),
+                cert: details.cert == Some(true),
+                chain: details.chain == Some(true),
+                dns: details.dns != Some(false),
+                uri: details.uri != Some(false),
+                ..Default::default()
+            });
+        }
+        Side::Gateway => {
+            let own = scope.settings.config(&scope.config.default_config);
+            let topology = own.gateway_topology.clone().unwrap_or_default();
+            let forward = topology.forward_client_cert_details.and_then(forwarded);
+            let forward = forward.unwrap_or(Forward::SanitizeSet);
+            manager.forward_client_cert_details = forward as i32;
+            manager.xff_num_trusted_hops = topology.num_trusted_proxies;
+            if matches!(forward, Forward::SanitizeSet | Forward::AppendForward) {
+                manager.set_current_client_cert_details =
+                    Some(parts::SetCurrentClientCertDetails {
+                        subject: flag(true),
+                        cert: true,
+                        uri: true,
+                        dns: true,
+                        ..Default::default()
+                    });
+            }
+            manager.http_protocol_options.get_or_insert_default();
+        }
+    }
+}
+
+fn forwarded(wanted: ForwardClientCert) -> Option<parts::ForwardClientCertDetails> {
+    use parts::ForwardClientCertDetails as Forward;
+    Some(match wanted {
+        ForwardClientCert::Undefined => return None,
+        ForwardClientCert::Sanitize => Forward::Sanitize,
+        ForwardClientCert::ForwardOnly => Forward::ForwardOnly,
+        ForwardClientCert::AppendForward => Forward::AppendForward,
+        ForwardClientCert::SanitizeSet => Forward::SanitizeSet,
+        ForwardClientCert::AlwaysForwardOnly => Forward::AlwaysForwardOnly,
+    })
+}
+
+/// Limits of connections, which outdo those of the mesh.
+fn connections(settings: &ConnectionSettings, manager: &mut hcm::HttpConnectionManager) {
+    use core::http_protocol_options::HeadersWithUnderscoresAction as Underscores;
+    use parts::PathWithEscapedSlashesAction as Slashes;
+    let limit = |value: Option<i32>| {
+        value
+            .and_then(|value| u32::try_from(value).ok())
+            .and_then(number)
+    };
+    let common = || core::HttpProtocolOptions::default();
+    if let Some(idle) = settings.http_idle_timeout {
+        let options = manager
+            .common_http_protocol_options
+            .get_or_insert_with(common);
+        options.idle_timeout = span(idle);
+    }
+    if let Some(longest) = settings.http_max_connection_duration {
+        let options = manager
+            .common_http_protocol_options
+            .get_or_insert_with(common);
+        options.max_connection_duration = span(longest);
+    }
+    if let Some(longest) = settings.http_max_stream_duration {
+        let options = manager
+            .common_http_protocol_options
+            .get_or_insert_with(common);
+        options.max_stream_duration = span(longest);
+    }
+    if let Some(idle) = settings.http_stream_idle_timeout {
+        manager.stream_idle_timeout = span(idle);
+    }
+    manager.request_timeout = settings.http_request_timeout.and_then(span);
+    manager.request_headers_timeout = settings.http_request_headers_timeout.and_then(span);
+    manager.drain_timeout = settings.http_drain_timeout.and_then(span);
+    let streams = settings.http_max_concurrent_streams;
+    let stream = settings.http2_initial_stream_window_size;
+    let connection = settings.http2_initial_connection_window_size;
+    if streams.is_some() || stream.is_some() || connection.is_some() {
+        let options = manager.http2_protocol_options.get_or_insert_default();
+        options.max_concurrent_streams = limit(streams).or(options.max_concurrent_streams);
+        options.initial_stream_window_size = limit(stream).or(options.initial_stream_window_size);
+        options.initial_connection_window_size =
+            limit(connection).or(options.initial_connection_window_size);
+    }
+    let underscores = match settings.http_headers_with_underscores_action.as_str() {
+        "" | "HEADERS_WITH_UNDERSCORES_UNSPECIFIED" => None,
+        "HEADERS_WITH_UNDERSCORES_REJECT_REQUEST" => Some(Underscores::RejectRequest),
+        "HEADERS_WITH_UNDERSCORES_DROP_HEADER" => Some(Underscores::DropHeader),
+        _ => Some(Underscores::Allow),
+    };
+    if let Some(action) = underscores {
+        let options = manager
+            .common_http_protocol_options
+            .get_or_insert_with(common);
+        options.headers_with_underscores_action = action as i32;
+    }
+    if let Some(merge) = settings.http_merge_slashes {
+        manager.merge_slashes = merge;
+    }
+    manager.path_with_escaped_slashes_action = match settings
+        .http_path_with_escaped_slashes_action
+        .as_str()
+    {
+        "" | "PATH_WITH_ESCAPED_SLASHES_UNSPECIFIED" => manager.path_with_escaped_slashes_action,
+        "REJECT_REQUEST" => Slashes::RejectRequest as i32,
+        "UNESCAPE_AND_REDIRECT" => Slashes::UnescapeAndRedirect as i32,
+        "UNESCAPE_AND_FORWARD" => Slashes::UnescapeAndForward as i32,
+        _ => Slashes::KeepUnchanged as i32,
+    };
+}
+
+/// A connection manager without anything special.
+pub(crate) fn http(
+    scope: &Scope,
+    side: Side,
+    statistics: Statistics,
+    protocol: Protocol,
+    routes: Routes,
+) -> Filter {
+    manager(
+        scope,
+        Wanted {
+            side,
+            statistics,
+            protocol,
+            routes,
+            dynamic: None,
+            http1: None,
+        },
+    )
+}

@@ -1,0 +1,126 @@
+//! The engine, connected: sources → store → mesh → push. What each does is its own crate's business.
+
+use std::collections::BTreeSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use api::snapshot::{Snapshot, World};
+use kube::Client;
+use mesh::Mesh;
+use serve::Shutdown;
+use serve::health::Check;
+use source::MeshMap;
+use source::store::Store;
+use tokio::sync::watch;
+use tracing::{error, info, warn};
+use xds::Push;
+
+use crate::roles::services::Services;
+
+/// Where configuration comes from.
+pub enum Source {
+    /// The cluster that this client reaches.
+    Cluster(Client),
+    /// The YAML files of a folder.
+    Files(PathBuf),
+}
+
+/// What the engine needs to know.
+pub struct Settings {
+    /// Where configuration comes from.
+    pub source: Source,
+    /// Where the mesh configuration is kept.
+    pub mesh_map: MeshMap,
+    /// DNS domain of the cluster.
+    pub domain: String,
+}
+
+/// What others read of a running engine.
+pub struct Engine {
+    /// What proxies are to have.
+    pub push: Push,
+    /// What that is made from.
+    pub meshes: watch::Receiver<Option<Arc<Mesh>>>,
+    /// The objects behind that, and the endpoints.
+    pub worlds: watch::Receiver<Option<World>>,
+}
+
+/// Starts the engine; `loaded` passes once proxies can be served.
+pub fn start(
+    settings: Settings,
+    services: &mut Services,
+    loaded: Check,
+    shutdown: &Shutdown,
+) -> Engine {
+    let Settings {
+        source,
+        mesh_map,
+        domain,
+    } = settings;
+    let (store, changes, view) = Store::new(&domain, 1);
+    let ends = shutdown.clone();
+    services.spawn("source", async move {
+        let following = async {
+            match source {
+                Source::Cluster(client) => source::kube::follow(client, mesh_map, changes).await,
+                Source::Files(folder) => source::files::follow(folder, mesh_map, changes).await,
+            }
+        };
+        tokio::select! {
+            () = ends.cancelled() => {}
+            () = following => {}
+        }
+    });
+    services.spawn("store", store.run());
+    let (sender, meshes) = watch::channel(None);
+    services.spawn("mesh", follow(view.snapshots, sender, shutdown.clone()));
+    let (push, pushing) = xds::push(meshes.clone(), view.worlds.clone(), shutdown.clone());
+    services.spawn("push", pushing);
+    services.pass_when_some("configuration readiness", meshes.clone(), loaded);
+    Engine {
+        push,
+        meshes,
+        worlds: view.worlds,
+    }
+}
+
+/// Keeps the mesh that of the latest snapshot. Snapshots that come while one is compiled replace each other.
+async fn follow(
+    mut snapshots: watch::Receiver<Option<Arc<Snapshot>>>,
+    meshes: watch::Sender<Option<Arc<Mesh>>>,
+    shutdown: Shutdown,
+) {
+    let mut known = BTreeSet::new();
+    loop {
+        let latest = tokio::select! {
+            () = shutdown.cancelled() => return,
+            changed = snapshots.changed() => match changed {
+                Ok(()) => snapshots.borrow_and_update().clone(),
+                Err(_) => return,
+            },
+        };
+        let Some(snapshot) = latest else {
+            continue;
+        };
+        let before = meshes.borrow().clone();
+        // A mesh that cannot be compiled must not end the one that is in force.
+        let compiled = catch_unwind(AssertUnwindSafe(|| match &before {
+            Some(mesh) => mesh::update(mesh, &snapshot),
+            None => mesh::compile(&snapshot),
+        }));
+        let Ok((mesh, problems)) = compiled else {
+            error!("compiling the mesh failed, the previous one stays in force");
+            continue;
+        };
+        let problems: BTreeSet<String> = problems.iter().map(ToString::to_string).collect();
+        for problem in problems.difference(&known) {
+            warn!("{problem}");
+        }
+        for gone in known.difference(&problems) {
+            info!("no longer so: {gone}");
+        }
+        known = problems;
+        meshes.send_replace(Some(Arc::new(mesh)));
+    }
+}

@@ -1,0 +1,227 @@
+//! Scopes of many proxies, of one mesh after another: outbound views are made once for all callers
+//! that no rule tells apart, and every part that stayed equal stays the same value.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use api::snapshot::{Labels, Locality};
+
+use crate::scope::{Egress, Outbound, OutboundService};
+use crate::update::same_or_equal;
+use crate::{Flavour, Mesh, Mode, Proxy, Role, Rule, Scope, Service, VirtualHosts, sidecars};
+
+/// Keeps the views that were made last, as long as they hold.
+#[derive(Debug, Default)]
+pub struct Scopes {
+    mesh: Option<Mesh>,
+    /// Keys of labels by which anything selects callers.
+    telling: BTreeSet<String>,
+    views: HashMap<Caller, Arc<Outbound>>,
+    /// Views of the mesh before, from which equal parts are taken.
+    before: HashMap<Caller, Arc<Outbound>>,
+    services: Canon,
+}
+
+/// All that an outbound view depends on beside the mesh.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Caller {
+    role: Role,
+    namespace: String,
+    labels: Labels,
+}
+
+impl Scopes {
+    /// What a proxy may see. Equal to [`Mesh::scope`], and the same values for proxies for which
+    /// it is equal.
+    pub fn scope(&mut self, mesh: &Mesh, proxy: &Proxy) -> Scope {
+        let outbound = self.outbound(mesh, proxy);
+        Scope::new(mesh, proxy, outbound)
+    }
+
+    fn outbound(&mut self, mesh: &Mesh, proxy: &Proxy) -> Arc<Outbound> {
+        if self.mesh.as_ref().is_none_or(|known| !known.is(mesh)) {
+            self.follow(mesh);
+        }
+        let caller = Caller::of(proxy, &self.telling);
+        if let Some(known) = self.views.get(&caller) {
+            return known.clone();
+        }
+        let mut made = sidecars::outbound(mesh, &caller.stand_in());
+        for service in &mut made.services {
+            *service = self.services.the(service);
+        }
+        for view in &mut made.views {
+            for service in &mut Arc::make_mut(view).services {
+                *service = self.services.the(service);
+            }
+        }
+        let before = self.before.remove(&caller);
+        if let Some(before) = &before {
+            for (view, known) in made.views.iter_mut().zip(&before.views) {
+                if is_same_egress(view, known) {
+                    *view = known.clone();
+                }
+            }
+        }
+        let mut known = before.iter().chain(self.views.values());
+        let known = known.find(|known| is_same(known, &made)).cloned();
+        let made = known.unwrap_or_else(|| Arc::new(made));
+        self.views.insert(caller, made.clone());
+        made
+    }
+
+    fn follow(&mut self, mesh: &Mesh) {
+        self.mesh = Some(mesh.clone());
+        self.telling = telling(mesh);
+        self.before = std::mem::take(&mut self.views);
+        self.services.turn();
+    }
+}
+
+/// Label keys by which Sidecars and DestinationRules tell callers apart.
+fn telling(mesh: &Mesh) -> BTreeSet<String> {
+    let sidecars = mesh.snapshot.sidecars.values();
+    let sidecars = sidecars.filter_map(|sidecar| sidecar.spec.workload_selector.as_ref());
+    let rules = mesh.snapshot.destination_rules.values();
+    let rules = rules.filter_map(|rule| rule.spec.workload_selector.as_ref());
+    let sidecars = sidecars.flat_map(|selector| selector.labels.keys());
+    let rules = rules.flat_map(|selector| selector.labels.keys());
+    sidecars.chain(rules).cloned().collect()
+}
+
+impl Caller {
+    fn of(proxy: &Proxy, telling: &BTreeSet<String>) -> Self {
+        let labels = proxy.labels.iter();
+        let labels = labels.filter(|(key, _)| telling.contains(*key));
+        Caller {
+            role: proxy.role,
+            namespace: proxy.namespace.clone(),
+            labels: labels.map(|(k, v)| (k.clone(), v.clone())).collect(),
+        }
+    }
+
+    /// A proxy of which nothing else is known: what is made for it depends on nothing else.
+    fn stand_in(&self) -> Proxy {
+        Proxy {
+            id: String::new(),
+            role: self.role,
+            namespace: self.namespace.clone(),
+            addresses: Vec::new(),
+            labels: self.labels.clone(),
+            dns_domain: String::new(),
+            locality: Locality::default(),
+            cluster: String::new(),
+            mesh_id: String::new(),
+            network: String::new(),
+            node: String::new(),
+            flavour: Flavour::Stock,
+            ports: Vec::new(),
+            unprivileged: false,
+            workload: String::new(),
+            virtual_hosts: VirtualHosts::Inline,
+            settings: Arc::default(),
+        }
+    }
+}
+
+/// One value for all services with equal settings, through the changes of a mesh.
+#[derive(Debug, Default)]
+struct Canon {
+    known: HashMap<Id, Kept>,
+    before: HashMap<Id, Kept>,
+    /// Those of before by host, once a look-up by identity failed.
+    by_host: Option<HashMap<String, Vec<Arc<OutboundService>>>>,
+}
+
+/// Addresses of a service and its rule, and the mode. The values that they are of are kept beside
+/// them, so that no address is used again.
+type Id = (usize, usize, Mode);
+
+#[derive(Clone, Debug)]
+struct Kept {
+    _service: Arc<Service>,
+    _rule: Option<Arc<Rule>>,
+    the: Arc<OutboundService>,
+}
+
+impl Canon {
+    fn turn(&mut self) {
+        self.before = std::mem::take(&mut self.known);
+        self.by_host = None;
+    }
+
+    fn the(&mut self, made: &Arc<OutboundService>) -> Arc<OutboundService> {
+        let rule = made.rule.as_ref();
+        let id = (
+            Arc::as_ptr(&made.service).addr(),
+            rule.map_or(0, |rule| Arc::as_ptr(rule).addr()),
+            made.mode,
+        );
+        if let Some(known) = self.known.get(&id) {
+            return known.the.clone();
+        }
+        if let Some(known) = self.before.get(&id) {
+            let known = known.clone();
+            let the = known.the.clone();
+            self.known.insert(id, known);
+            return the;
+        }
+        let before = &self.before;
+        let by_host = self.by_host.get_or_insert_with(|| {
+            let mut by_host: HashMap<String, Vec<Arc<OutboundService>>> = HashMap::new();
+            for kept in before.values() {
+                let host = kept.the.service.id.host.clone();
+                by_host.entry(host).or_default().push(kept.the.clone());
+            }
+            by_host
+        });
+        let of_host = by_host.entry(made.service.id.host.clone()).or_default();
+        let equal = of_host.iter().find(|known| same_or_equal(known, made));
+        let the = match equal {
+            Some(known) => known.clone(),
+            None => {
+                of_host.push(made.clone());
+                made.clone()
+            }
+        };
+        let kept = Kept {
+            _service: made.service.clone(),
+            _rule: made.rule.clone(),
+            the: the.clone(),
+        };
+        self.known.insert(id, kept);
+        the
+    }
+}
+
+/// Whether both are made of the same values.
+pub(crate) fn is_same(a: &Outbound, b: &Outbound) -> bool {
+    all_same(&a.services, &b.services)
+        && a.views.len() == b.views.len()
+        && a.views
+            .iter()
+            .zip(&b.views)
+            .all(|(a, b)| Arc::ptr_eq(a, b) || is_same_egress(a, b))
+        && a.policy == b.policy
+        && a.egress_proxy == b.egress_proxy
+        && a.by_host == b.by_host
+}
+
+fn is_same_egress(a: &Egress, b: &Egress) -> bool {
+    let Egress {
+        port,
+        bind,
+        binds_to_port,
+        services,
+        routings,
+    } = a;
+    *port == b.port
+        && *bind == b.bind
+        && *binds_to_port == b.binds_to_port
+        && all_same(services, &b.services)
+        && all_same(routings, &b.routings)
+}
+
+fn all_same<T>(a: &[Arc<T>], b: &[Arc<T>]) -> bool {
+    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| Arc::ptr_eq(a, b))
+}

@@ -1,0 +1,161 @@
+//! The mesh after another: a table is made anew only where one that it is made from is another
+//! version, and of a table that is made anew every part that stayed equal stays the same value, so
+//! that what comes after sees by comparing pointers what changed.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::Arc;
+
+use api::snapshot::Snapshot;
+use base::Problem;
+
+use crate::compile::DOMAIN;
+use crate::{Mesh, gateways, mutual_tls, routes, services, traffic_policy, visibility};
+
+/// Settings without objects: what every table may be made from.
+fn settings(of: &Snapshot) -> Snapshot {
+    Snapshot {
+        mesh: of.mesh.clone(),
+        features: of.features.clone(),
+        networks: of.networks.clone(),
+        ..Snapshot::default()
+    }
+}
+
+/// The tables that services are made from.
+pub(crate) fn for_services(of: &Snapshot) -> Snapshot {
+    Snapshot {
+        namespaces: of.namespaces.clone(),
+        services: of.services.clone(),
+        service_entries: of.service_entries.clone(),
+        accounts: of.accounts.clone(),
+        mutual_ports: of.mutual_ports.clone(),
+        spelled_out: of.spelled_out.clone(),
+        ..settings(of)
+    }
+}
+
+/// The tables that routes are made from.
+pub(crate) fn for_routes(of: &Snapshot) -> Snapshot {
+    Snapshot {
+        virtual_services: of.virtual_services.clone(),
+        ingresses: of.ingresses.clone(),
+        ingress_classes: of.ingress_classes.clone(),
+        // An Ingress may name a port of a Service.
+        services: if of.ingresses.is_empty() {
+            Default::default()
+        } else {
+            of.services.clone()
+        },
+        ..settings(of)
+    }
+}
+
+/// The tables that gateways are made from.
+pub(crate) fn for_gateways(of: &Snapshot) -> Snapshot {
+    Snapshot {
+        gateways: of.gateways.clone(),
+        ingresses: of.ingresses.clone(),
+        ingress_classes: of.ingress_classes.clone(),
+        ..settings(of)
+    }
+}
+
+/// The tables that traffic policies are made from.
+pub(crate) fn for_rules(of: &Snapshot) -> Snapshot {
+    Snapshot {
+        destination_rules: of.destination_rules.clone(),
+        ..settings(of)
+    }
+}
+
+/// The tables that mTLS modes are made from.
+pub(crate) fn for_modes(of: &Snapshot) -> Snapshot {
+    Snapshot {
+        peer_authentications: of.peer_authentications.clone(),
+        ..settings(of)
+    }
+}
+
+/// The mesh of `snapshot`, with the problems of all of it. Equals [`compile`](crate::compile()) of
+/// the same snapshot, and costs what changed since the snapshot of `mesh`.
+///
+/// What changed is seen from the tables' versions; nobody has to tell, and snapshots in between
+/// may have been skipped.
+pub fn update(mesh: &Mesh, snapshot: &Snapshot) -> (Mesh, Vec<Problem>) {
+    let snapshot = visibility::discovered(snapshot).into_owned();
+    let before = &mesh.snapshot;
+    let mut after = mesh.clone();
+    let of = for_services(&snapshot);
+    if !of.is(&for_services(before)) {
+        let services = services::collect(&of, DOMAIN);
+        after.services = adopted(&mesh.services, services, |service| service.id.clone());
+    }
+    let of = for_routes(&snapshot);
+    if !of.is(&for_routes(before)) {
+        let (routings, problems) = routes::collect(&of, DOMAIN);
+        let name = |routing: &crate::Routing| (routing.namespace.clone(), routing.name.clone());
+        after.routings = adopted(&mesh.routings, routings, name);
+        after.problems = problems.into();
+    }
+    let of = for_gateways(&snapshot);
+    if !of.is(&for_gateways(before)) {
+        let found = gateways::collect(&of);
+        after.gateways = adopted(&mesh.gateways, found, |gateway| gateway.meta.key());
+    }
+    let of = for_rules(&snapshot);
+    if !of.is(&for_rules(before)) {
+        let rules = traffic_policy::collect(&of, DOMAIN);
+        if rules != *mesh.rules {
+            after.rules = rules.into();
+        }
+    }
+    let of = for_modes(&snapshot);
+    if !of.is(&for_modes(before)) {
+        let modes = mutual_tls::collect(&of);
+        if modes != *mesh.modes {
+            after.modes = modes.into();
+        }
+    }
+    if *snapshot.mesh != *mesh.config {
+        after.config = snapshot.mesh.clone();
+    }
+    after.snapshot = snapshot;
+    let problems = after.problems.to_vec();
+    (after, problems)
+}
+
+/// The new values, those that were there before as the same values.
+pub(crate) fn adopted<T: PartialEq, K: Eq + Hash>(
+    before: &[Arc<T>],
+    mut after: Vec<Arc<T>>,
+    key: impl Fn(&T) -> K,
+) -> Vec<Arc<T>> {
+    let mut moved: Option<HashMap<K, Vec<&Arc<T>>>> = None;
+    for (place, value) in after.iter_mut().enumerate() {
+        let beside = before.get(place);
+        if let Some(known) = beside.filter(|known| same_or_equal(known, value)) {
+            *value = known.clone();
+            continue;
+        }
+        let moved = moved.get_or_insert_with(|| {
+            let mut by_key: HashMap<K, Vec<&Arc<T>>> = HashMap::new();
+            for known in before {
+                by_key.entry(key(known)).or_default().push(known);
+            }
+            by_key
+        });
+        let candidates = moved.get(&key(value)).into_iter().flatten();
+        let known = candidates
+            .into_iter()
+            .find(|known| same_or_equal(known, value));
+        if let Some(known) = known {
+            *value = Arc::clone(known);
+        }
+    }
+    after
+}
+
+pub(crate) fn same_or_equal<T: PartialEq>(a: &Arc<T>, b: &Arc<T>) -> bool {
+    Arc::ptr_eq(a, b) || a == b
+}

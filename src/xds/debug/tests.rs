@@ -1,0 +1,118 @@
+//! A process with two proxies, as its tests ask about it.
+
+use std::sync::{Arc, OnceLock};
+
+use base::SpiffeId;
+use proto::codec::{encode_cluster, encode_endpoint, encode_secret, type_url};
+use proto::envoy::config::cluster::v3::Cluster;
+use proto::envoy::config::core::v3::{DataSource, data_source::Specifier};
+use proto::envoy::config::endpoint::v3::ClusterLoadAssignment;
+use proto::envoy::extensions::transport_sockets::tls::v3::{Secret, TlsCertificate, secret};
+use serve::authenticate::{Authenticate, Credentials, Identity, Refusal};
+use tokio::sync::watch;
+
+use super::connections::tests::open;
+use super::{Connections, Debug, Entry, Late};
+use crate::{Resource, Resources};
+
+/// Takes the header for the namespace of service account `any`.
+struct Namespaced;
+
+#[tonic::async_trait]
+impl Authenticate for Namespaced {
+    async fn authenticate(&self, credentials: Credentials<'_>) -> Result<Identity, Refusal> {
+        let namespace = credentials.authorization.ok_or(Refusal::NoCredentials)?;
+        let spiffe = caller(namespace);
+        Ok(Identity { spiffe })
+    }
+}
+
+pub fn caller(namespace: &str) -> SpiffeId {
+    SpiffeId {
+        trust_domain: "cluster.local".to_owned(),
+        namespace: namespace.to_owned(),
+        service_account: "any".to_owned(),
+    }
+}
+
+fn inline(text: &str) -> Option<DataSource> {
+    Some(DataSource {
+        specifier: Some(Specifier::InlineBytes(text.into())),
+        ..Default::default()
+    })
+}
+
+fn resources() -> Resources {
+    let mut resources = Resources::default();
+    for name in ["outbound|80||a", "outbound|80||b"] {
+        let cluster = Cluster {
+            name: name.to_owned(),
+            ..Default::default()
+        };
+        let endpoints = ClusterLoadAssignment {
+            cluster_name: name.to_owned(),
+            ..Default::default()
+        };
+        resources.insert(
+            type_url::CLUSTER,
+            Resource::new(
+                type_url::CLUSTER,
+                name,
+                &encode_cluster(&cluster),
+                Vec::new(),
+            ),
+        );
+        resources.insert(
+            type_url::ENDPOINT,
+            Resource::new(
+                type_url::ENDPOINT,
+                name,
+                &encode_endpoint(&endpoints),
+                Vec::new(),
+            ),
+        );
+    }
+    let certificate = TlsCertificate {
+        certificate_chain: inline("a chain"),
+        private_key: inline("a key"),
+        ..Default::default()
+    };
+    let secret = Secret {
+        name: "tls".to_owned(),
+        r#type: Some(secret::Type::TlsCertificate(certificate)),
+    };
+    resources.insert(
+        type_url::SECRET,
+        Resource::new(type_url::SECRET, "tls", &encode_secret(&secret), Vec::new()),
+    );
+    resources
+}
+
+/// `web.shop` took its clusters and refused its endpoints, `pay.bank` asked for nothing.
+pub fn debug() -> (Debug, Vec<Entry>) {
+    let connections = Connections::default();
+    let follows: [(&str, &[&str]); 3] = [
+        (type_url::CLUSTER, &["*"]),
+        (type_url::ENDPOINT, &["outbound|80||a"]),
+        (type_url::SECRET, &["tls"]),
+    ];
+    let web = open(&connections, "web", "shop", &follows, resources());
+    web.sent(type_url::CLUSTER, "1");
+    web.heard(type_url::CLUSTER, "1", None);
+    web.sent(type_url::ENDPOINT, "2");
+    web.heard(type_url::ENDPOINT, "2", Some("no such thing"));
+    let pay = open(&connections, "pay", "bank", &[], Resources::default());
+    let debug = Debug {
+        connections,
+        meshes: watch::channel(None).1,
+        worlds: watch::channel(None).1,
+        authenticate: Some(Arc::new(Namespaced)),
+        system_namespace: "istio-system".to_owned(),
+        cluster: "c1".to_owned(),
+    };
+    (debug, vec![web, pay])
+}
+
+pub fn late(debug: Debug) -> Late {
+    Arc::new(OnceLock::from(debug))
+}
