@@ -4,6 +4,7 @@
 
 pub mod admin;
 pub mod ads;
+pub mod any_certificate;
 pub mod app_metrics;
 pub mod app_probe;
 pub mod arguments;
