@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use e2e::{audit, cluster, eventually::eventually, mesh};
-use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
+use e2e::{audit, cluster, mesh};
+use kube::api::{Patch, PatchParams};
 use serde_json::json;
 
 /// The operator's writes since `mark`, its Leases apart.
