@@ -8,7 +8,8 @@ use super::World;
 use crate::networking::service_entry::{Resolution, ServiceEntry};
 use crate::networking::workload_entry::WorkloadEntry;
 use crate::snapshot::{
-    Address, Endpoint, Health, Key, Labels, Locality, Object, Pod, Service, SliceEndpoint, selects,
+    Address, Endpoint, Health, Key, Labels, Locality, Object, Pod, Service, SliceEndpoint,
+    TargetPort, selects,
 };
 
 /// Label that says that a workload accepts the mesh's mTLS.
@@ -73,10 +74,10 @@ impl World {
                 let named = |name: &str| entry.spec.ports.get(name).copied();
                 let ports = service.ports.iter().map(|port| {
                     let target = match &port.target {
-                        super::TargetPort::Number(number) => {
+                        TargetPort::Number(number) => {
                             named(&port.name).or(Some(u32::from(*number)))
                         }
-                        super::TargetPort::Name(name) => named(name),
+                        TargetPort::Name(name) => named(name),
                     };
                     (port.name.clone(), target)
                 });
