@@ -1,6 +1,7 @@
 //! MeshConfig: settings of the whole mesh, with upstream's defaults. Only the fields that the
 //! engine reads are typed.
 
+mod provider;
 mod selectors;
 
 use serde::Deserialize;
@@ -15,6 +16,7 @@ use crate::networking::sidecar::OutboundMode;
 use crate::networking::virtual_service::Retry;
 use crate::proxy_config::ProxyConfig;
 
+pub use provider::{ExtAuthzGrpc, ExtAuthzHttp, ExtensionProvider, RequestBody};
 pub use selectors::{
     EntryVisibility, LabelSelector, Requirement, ServiceEntryVisibility, VisibilityPolicy,
     VisibilityRule,
@@ -70,6 +72,8 @@ pub struct MeshConfig {
     pub enable_prometheus_merge: bool,
     /// Providers by default.
     pub default_providers: DefaultProviders,
+    /// Services outside of proxies that decide or record for them.
+    pub extension_providers: Vec<ExtensionProvider>,
     /// Ciphers and versions of mTLS.
     #[serde(rename = "meshMTLS")]
     pub mesh_mtls: Option<MeshTls>,
@@ -266,6 +270,7 @@ impl Default for MeshConfig {
             service_settings: Vec::new(),
             enable_prometheus_merge: true,
             default_providers: DefaultProviders::default(),
+            extension_providers: Vec::new(),
             mesh_mtls: None,
             tls_defaults: None,
             zone_aware_lb_setting: None,

@@ -1,0 +1,98 @@
+//! RequestAuthentication: which tokens are taken, from where, and by which keys.
+
+use serde::Deserialize;
+
+use super::TargetRef;
+use crate::duration::Duration;
+use crate::networking::WorkloadSelector;
+
+/// `spec` of a RequestAuthentication.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct RequestAuthentication {
+    /// Workloads; all of the namespace when absent.
+    pub selector: Option<WorkloadSelector>,
+    /// What it is for instead, in the older form.
+    pub target_ref: Option<TargetRef>,
+    /// What it is for instead.
+    pub target_refs: Vec<TargetRef>,
+    /// One per issuer.
+    pub jwt_rules: Vec<JwtRule>,
+}
+
+/// An issuer of tokens.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct JwtRule {
+    /// Its name in tokens.
+    pub issuer: String,
+    /// For whom tokens may be; for anybody when empty.
+    pub audiences: Vec<String>,
+    /// Where its keys are found; by its name when both this and `jwks` are empty.
+    #[serde(alias = "jwks_uri")]
+    pub jwks_uri: String,
+    /// Its keys.
+    pub jwks: String,
+    /// Headers with tokens; with none of these three, `Authorization` and parameter `access_token`.
+    pub from_headers: Vec<JwtHeader>,
+    /// Parameters with tokens.
+    pub from_params: Vec<String>,
+    /// Cookies with tokens.
+    pub from_cookies: Vec<String>,
+    /// Header in which the workload gets what the token says, in base64.
+    pub output_payload_to_header: String,
+    /// Claims of which the workload gets each in a header.
+    pub output_claim_to_headers: Vec<ClaimToHeader>,
+    /// Whether the workload gets the token too.
+    pub forward_original_token: bool,
+    /// For the keys to be fetched.
+    pub timeout: Option<Duration>,
+    /// Claims that are lists with spaces between the items, beside `scope` and `permission`.
+    pub space_delimited_claims: Vec<String>,
+}
+
+/// A header with a token.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct JwtHeader {
+    /// Its name.
+    pub name: String,
+    /// What stands before the token.
+    pub prefix: String,
+}
+
+/// A claim that becomes a header.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ClaimToHeader {
+    /// The header.
+    pub header: String,
+    /// The claim; parts of it after dots.
+    pub claim: String,
+}
+
+impl RequestAuthentication {
+    /// What it is for, when no labels say it.
+    pub fn targets(&self) -> &[TargetRef] {
+        TargetRef::all(&self.target_refs, self.target_ref.as_ref())
+    }
+}
+
+/// Where the keys of an issuer are fetched from.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct KeySource {
+    /// The issuer.
+    pub issuer: String,
+    /// Where its keys are; empty when the issuer is asked for that first (OpenID Connect Discovery).
+    pub uri: String,
+}
+
+impl JwtRule {
+    /// Where its keys are fetched from, unless it brings them.
+    pub fn key_source(&self) -> Option<KeySource> {
+        self.jwks.is_empty().then(|| KeySource {
+            issuer: self.issuer.clone(),
+            uri: self.jwks_uri.clone(),
+        })
+    }
+}
