@@ -12,4 +12,5 @@ pub mod proxy_config;
 pub mod read;
 pub mod security;
 pub mod snapshot;
+pub mod telemetry;
 pub mod yaml;

@@ -1,6 +1,7 @@
 //! MeshConfig: settings of the whole mesh, with upstream's defaults. Only the fields that the
 //! engine reads are typed.
 
+mod collector;
 mod provider;
 mod selectors;
 
@@ -16,7 +17,12 @@ use crate::networking::sidecar::OutboundMode;
 use crate::networking::virtual_service::Retry;
 use crate::proxy_config::ProxyConfig;
 
-pub use provider::{ExtAuthzGrpc, ExtAuthzHttp, ExtensionProvider, RequestBody};
+pub use collector::{
+    Datadog, DynatraceApi, DynatraceSampler, Enrichment, FileFormat, FileLog, GrpcService, Header,
+    HttpLog, HttpService, Metrics, OpenTelemetry, OtlpFormat, OtlpLog, Removed, ResourceDetectors,
+    SkyWalking, Stackdriver, TcpLog, TraceContext, Zipkin,
+};
+pub use provider::{ExtAuthzGrpc, ExtAuthzHttp, ExtensionProvider, RequestBody, Use};
 pub use selectors::{
     EntryVisibility, LabelSelector, Requirement, ServiceEntryVisibility, VisibilityPolicy,
     VisibilityRule,
@@ -50,6 +56,9 @@ pub struct MeshConfig {
     pub access_log_encoding: String,
     /// Trace requests.
     pub enable_tracing: bool,
+    /// Whether somebody wrote that requests are traced, rather than nobody that they are not.
+    #[serde(skip)]
+    pub asks_for_tracing: bool,
     /// Keepalive probes of upstream connections.
     pub tcp_keepalive: Option<TcpKeepalive>,
     /// Who sees Services without an exportTo of their own.
@@ -270,7 +279,8 @@ impl Default for MeshConfig {
             service_settings: Vec::new(),
             enable_prometheus_merge: true,
             default_providers: DefaultProviders::default(),
-            extension_providers: Vec::new(),
+            extension_providers: ExtensionProvider::built_in(),
+            asks_for_tracing: false,
             mesh_mtls: None,
             tls_defaults: None,
             zone_aware_lb_setting: None,
@@ -290,6 +300,26 @@ impl MeshConfig {
     /// # Errors
     /// The first field with a value of the wrong type, with its path.
     pub fn parse(value: &Value) -> Result<Self, String> {
-        crate::read::read(value).map_err(|wrong| format!("mesh config: {wrong}"))
+        let mut config: MeshConfig =
+            crate::read::read(value).map_err(|wrong| format!("mesh config: {wrong}"))?;
+        config.asks_for_tracing = value["enableTracing"] == true;
+        if !value["extensionProviders"].is_null() {
+            let written =
+                std::mem::replace(&mut config.extension_providers, ExtensionProvider::built_in());
+            for provider in written {
+                let known = &mut config.extension_providers;
+                match known.iter_mut().find(|known| known.name == provider.name) {
+                    Some(known) => *known = provider,
+                    None => known.push(provider),
+                }
+            }
+        }
+        Ok(config)
+    }
+
+    /// The extension provider of a name, in whatever case it is written.
+    pub fn provider(&self, name: &str) -> Option<&ExtensionProvider> {
+        let mut providers = self.extension_providers.iter();
+        providers.find(|provider| provider.name.eq_ignore_ascii_case(name))
     }
 }

@@ -27,6 +27,7 @@ use crate::networking::sidecar::Sidecar;
 use crate::networking::virtual_service::VirtualService;
 use crate::networking::workload_entry::WorkloadEntry;
 use crate::security::peer_authentication::PeerAuthentication;
+use crate::telemetry::Telemetry;
 
 pub use endpoints::{Address, Endpoint, Health, HostEndpoints, Locality};
 pub use ingest::{Item, Kind, read};
@@ -129,6 +130,8 @@ pub struct Snapshot {
     pub ingress_classes: Table<IngressClass>,
     /// PeerAuthentications.
     pub peer_authentications: Table<Object<PeerAuthentication>>,
+    /// Telemetries.
+    pub telemetries: Table<Object<Telemetry>>,
     /// Service accounts (`namespace/name`) behind each host: clients accept only these.
     pub accounts: imbl::OrdMap<HostId, Arc<BTreeSet<(String, String)>>>,
     /// Names of the ports of each host that all endpoints, one at least, accept the mesh's mTLS on:
@@ -157,6 +160,7 @@ impl Snapshot {
             ingresses,
             ingress_classes,
             peer_authentications,
+            telemetries,
             accounts,
             mutual_ports,
             spelled_out,
@@ -175,6 +179,7 @@ impl Snapshot {
             && ingresses.is(&other.ingresses)
             && ingress_classes.is(&other.ingress_classes)
             && peer_authentications.is(&other.peer_authentications)
+            && telemetries.is(&other.telemetries)
             && accounts.ptr_eq(&other.accounts)
             && mutual_ports.ptr_eq(&other.mutual_ports)
             && spelled_out.ptr_eq(&other.spelled_out)
@@ -195,6 +200,7 @@ impl Snapshot {
         left.sidecars.retain(&seen);
         left.ingresses.retain(&seen);
         left.peer_authentications.retain(&seen);
+        left.telemetries.retain(&seen);
         left
     }
 }

@@ -1,6 +1,7 @@
 //! Who applies to whom: hosts, visibility, routes, traffic policies, mTLS modes, gateways.
 //! Settings that concern one resource only travel through as `api` structs; `envoy` translates them.
 
+mod attachment;
 mod compile;
 mod gateways;
 mod inbound;
@@ -9,6 +10,7 @@ mod mutual_tls;
 mod names;
 mod networks;
 mod protocol;
+mod providers;
 mod proxy;
 mod routes;
 mod scope;
@@ -35,6 +37,7 @@ pub use mutual_tls::{Mode, PeerModes};
 pub use names::{covers, is_wildcard, resolve, subset_of};
 pub use networks::{NetworkGateway, Networks};
 pub use protocol::Protocol;
+pub use providers::Destination;
 pub use proxy::{Families, Flavour, InvalidProxy, Proxy, Role, VirtualHosts};
 pub use routes::{MESH_GATEWAY, Routing, Semantics};
 pub use scope::{Egress, Outbound, OutboundService, Scope, Workload};

@@ -43,7 +43,7 @@ const fn watched(
 const NETWORKING: &str = "networking.istio.io";
 
 /// Everything that the mesh reads, and the ConfigMap of its settings, which comes first.
-const WATCHED: [Watched; 16] = [
+const WATCHED: [Watched; 17] = [
     watched("", "v1", "ConfigMap", "configmaps"),
     watched("", "v1", "Namespace", "namespaces"),
     watched("", "v1", "Node", "nodes"),
@@ -65,6 +65,7 @@ const WATCHED: [Watched; 16] = [
         "PeerAuthentication",
         "peerauthentications",
     ),
+    watched("telemetry.istio.io", "v1", "Telemetry", "telemetries"),
 ];
 
 impl Watched {

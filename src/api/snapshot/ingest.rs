@@ -17,6 +17,7 @@ use crate::networking::sidecar::Sidecar;
 use crate::networking::virtual_service::VirtualService;
 use crate::networking::workload_entry::WorkloadEntry;
 use crate::security::peer_authentication::PeerAuthentication;
+use crate::telemetry::Telemetry;
 
 /// Kinds that the mesh reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -37,6 +38,7 @@ pub enum Kind {
     Ingress,
     IngressClass,
     PeerAuthentication,
+    Telemetry,
 }
 
 impl Kind {
@@ -59,6 +61,7 @@ impl Kind {
             ("networking.k8s.io", "Ingress") => Kind::Ingress,
             ("networking.k8s.io", "IngressClass") => Kind::IngressClass,
             ("security.istio.io", "PeerAuthentication") => Kind::PeerAuthentication,
+            ("telemetry.istio.io", "Telemetry") => Kind::Telemetry,
             _ => return None,
         })
     }
@@ -87,6 +90,7 @@ pub enum Item {
     Ingress(Key, Ingress),
     IngressClass(Key, IngressClass),
     PeerAuthentication(Key, Object<PeerAuthentication>),
+    Telemetry(Key, Object<Telemetry>),
 }
 
 impl Item {
@@ -108,6 +112,7 @@ impl Item {
             Item::Ingress(..) => Kind::Ingress,
             Item::IngressClass(..) => Kind::IngressClass,
             Item::PeerAuthentication(..) => Kind::PeerAuthentication,
+            Item::Telemetry(..) => Kind::Telemetry,
         }
     }
 
@@ -128,7 +133,8 @@ impl Item {
             | Item::Sidecar(key, _)
             | Item::Ingress(key, _)
             | Item::IngressClass(key, _)
-            | Item::PeerAuthentication(key, _) => key,
+            | Item::PeerAuthentication(key, _)
+            | Item::Telemetry(key, _) => key,
         }
     }
 }
@@ -196,6 +202,7 @@ pub fn read(object: &Value) -> Result<Option<Item>, Problem> {
             Item::IngressClass(Key::new("", meta.name()), IngressClass { controller })
         }
         Kind::PeerAuthentication => Item::PeerAuthentication(key, parse(meta, spec)?),
+        Kind::Telemetry => Item::Telemetry(key, parse(meta, spec)?),
     }))
 }
 

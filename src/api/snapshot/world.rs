@@ -185,6 +185,10 @@ impl World {
                 let changed = table.insert(key.clone(), value);
                 (Kind::PeerAuthentication, key, changed)
             }
+            Item::Telemetry(key, value) => {
+                let changed = self.snapshot.telemetries.insert(key.clone(), value);
+                (Kind::Telemetry, key, changed)
+            }
         };
         self.after(&before, kind, &key, changed)
     }
@@ -209,6 +213,7 @@ impl World {
             Kind::Ingress => snapshot.ingresses.remove(key),
             Kind::IngressClass => snapshot.ingress_classes.remove(key),
             Kind::PeerAuthentication => snapshot.peer_authentications.remove(key),
+            Kind::Telemetry => snapshot.telemetries.remove(key),
         };
         self.after(&before, kind, key, changed)
     }

@@ -45,7 +45,7 @@ fn every_kind_that_the_mesh_reads_is_watched() {
         .collect();
     assert_eq!(kinds.len(), WATCHED.len() - 1);
     // The last variant says how many there are.
-    assert_eq!(kinds.len(), Kind::PeerAuthentication as usize + 1);
+    assert_eq!(kinds.len(), Kind::Telemetry as usize + 1);
 }
 
 #[test]

@@ -181,7 +181,7 @@ fn snapshot(debug: &Debug) -> Snapshot {
 }
 
 /// Group, kind and objects.
-fn kinds(snapshot: &Snapshot) -> [(&'static str, &'static str, Vec<&Meta>); 7] {
+fn kinds(snapshot: &Snapshot) -> [(&'static str, &'static str, Vec<&Meta>); 8] {
     fn all<T: PartialEq>(table: &Table<Object<T>>) -> Vec<&Meta> {
         table.values().map(|object| &object.meta).collect()
     }
@@ -206,6 +206,11 @@ fn kinds(snapshot: &Snapshot) -> [(&'static str, &'static str, Vec<&Meta>); 7] {
             security,
             "PeerAuthentication",
             all(&snapshot.peer_authentications),
+        ),
+        (
+            "telemetry.istio.io",
+            "Telemetry",
+            all(&snapshot.telemetries),
         ),
     ]
 }
