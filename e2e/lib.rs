@@ -17,4 +17,5 @@ pub mod load;
 pub mod mesh;
 pub mod namespace;
 pub mod sidecar;
+pub mod token;
 pub mod workload;

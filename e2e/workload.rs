@@ -49,6 +49,14 @@ impl Workload {
         workload.label("version", version)
     }
 
+    /// Decides about requests that proxies ask about.
+    pub fn judge(app: &str) -> Self {
+        let port = HTTP.to_string();
+        let mut workload = Self::new(app, app, &["judge", "--port", &port]);
+        workload.serves = true;
+        workload
+    }
+
     /// Waits; a place to run clients in.
     pub fn client(name: &str) -> Self {
         Self::new(name, name, &["idle"])

@@ -1,6 +1,7 @@
 //! End-to-end cases on a real cluster, one file per boundary of the product.
 
 mod adoption;
+mod authorization;
 mod canary;
 mod certificates;
 mod changes;

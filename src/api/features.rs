@@ -37,9 +37,37 @@ pub struct Features {
     /// `PILOT_ENABLE_HEADLESS_FILTER_CHAIN_LISTENER`: one listener for all pods of a headless
     /// Service's TCP port.
     pub headless_chains: bool,
+    /// `PILOT_ENABLE_MULTIPLE_CUSTOM_AUTHZ_PROVIDERS`: a workload may ask several authorizers.
+    pub several_authorizers: bool,
+    /// `ENABLE_SELECTOR_BASED_K8S_GATEWAY_POLICY`: policies select gateways of the Gateway API by
+    /// labels too.
+    pub selected_gateways: bool,
+    /// `PILOT_JWT_ENABLE_REMOTE_JWKS`: who fetches keys of issuers.
+    pub key_fetching: KeyFetching,
     /// `PILOT_TRACE_SAMPLING`: share of requests that are traced when nothing is said, percents
     /// in hundredths.
     pub trace_sampling: u32,
+}
+
+/// Who fetches keys of issuers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyFetching {
+    /// The control plane, which tells proxies the keys.
+    ControlPlane,
+    /// Proxies, from those hosts that they know; the control plane from all others.
+    Hybrid,
+    /// Proxies.
+    Proxy,
+}
+
+impl KeyFetching {
+    fn parse(text: &str) -> Self {
+        match text {
+            "hybrid" | "true" => KeyFetching::Hybrid,
+            "envoy" => KeyFetching::Proxy,
+            _ => KeyFetching::ControlPlane,
+        }
+    }
 }
 
 impl Default for Features {
@@ -59,6 +87,9 @@ impl Default for Features {
             ipv4_for_ipv6: false,
             internal_networks: false,
             headless_chains: false,
+            several_authorizers: false,
+            selected_gateways: true,
+            key_fetching: KeyFetching::ControlPlane,
             trace_sampling: 100,
         }
     }
@@ -75,6 +106,10 @@ impl Features {
                 {
                     features.trace_sampling = (percent * 100.0).round() as u32;
                 }
+                continue;
+            }
+            if name == "PILOT_JWT_ENABLE_REMOTE_JWKS" {
+                features.key_fetching = KeyFetching::parse(value);
                 continue;
             }
             let Some(on) = switch(value) else { continue };
@@ -101,13 +136,15 @@ impl Features {
             "ISTIO_ENABLE_IPV4_OUTBOUND_LISTENER_FOR_IPV6_CLUSTERS" => &mut self.ipv4_for_ipv6,
             "ENABLE_HCM_INTERNAL_NETWORKS" => &mut self.internal_networks,
             "PILOT_ENABLE_HEADLESS_FILTER_CHAIN_LISTENER" => &mut self.headless_chains,
+            "PILOT_ENABLE_MULTIPLE_CUSTOM_AUTHZ_PROVIDERS" => &mut self.several_authorizers,
+            "ENABLE_SELECTOR_BASED_K8S_GATEWAY_POLICY" => &mut self.selected_gateways,
             _ => return None,
         })
     }
 }
 
 /// The spellings of a switch that Go's tools take.
-fn switch(value: &str) -> Option<bool> {
+pub(crate) fn switch(value: &str) -> Option<bool> {
     match value {
         "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
         "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),

@@ -304,8 +304,10 @@ impl MeshConfig {
             crate::read::read(value).map_err(|wrong| format!("mesh config: {wrong}"))?;
         config.asks_for_tracing = value["enableTracing"] == true;
         if !value["extensionProviders"].is_null() {
-            let written =
-                std::mem::replace(&mut config.extension_providers, ExtensionProvider::built_in());
+            let written = std::mem::replace(
+                &mut config.extension_providers,
+                ExtensionProvider::built_in(),
+            );
             for provider in written {
                 let known = &mut config.extension_providers;
                 match known.iter_mut().find(|known| known.name == provider.name) {

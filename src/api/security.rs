@@ -1,5 +1,6 @@
 //! Kinds of security.istio.io, as users write them; one file per kind, named as in `validate`.
 
+pub mod attribute;
 pub mod authorization_policy;
 pub mod jwt;
 pub mod peer_authentication;

@@ -26,6 +26,8 @@ use crate::networking::service_entry::ServiceEntry;
 use crate::networking::sidecar::Sidecar;
 use crate::networking::virtual_service::VirtualService;
 use crate::networking::workload_entry::WorkloadEntry;
+use crate::security::authorization_policy::AuthorizationPolicy;
+use crate::security::jwt::{KeySource, RequestAuthentication};
 use crate::security::peer_authentication::PeerAuthentication;
 use crate::telemetry::Telemetry;
 
@@ -130,6 +132,12 @@ pub struct Snapshot {
     pub ingress_classes: Table<IngressClass>,
     /// PeerAuthentications.
     pub peer_authentications: Table<Object<PeerAuthentication>>,
+    /// AuthorizationPolicies.
+    pub authorization_policies: Table<Object<AuthorizationPolicy>>,
+    /// RequestAuthentications.
+    pub request_authentications: Table<Object<RequestAuthentication>>,
+    /// Keys of issuers of tokens that were fetched: JSON Web Key Sets.
+    pub key_sets: imbl::OrdMap<KeySource, Arc<str>>,
     /// Telemetries.
     pub telemetries: Table<Object<Telemetry>>,
     /// Service accounts (`namespace/name`) behind each host: clients accept only these.
@@ -160,6 +168,9 @@ impl Snapshot {
             ingresses,
             ingress_classes,
             peer_authentications,
+            authorization_policies,
+            request_authentications,
+            key_sets,
             telemetries,
             accounts,
             mutual_ports,
@@ -179,6 +190,9 @@ impl Snapshot {
             && ingresses.is(&other.ingresses)
             && ingress_classes.is(&other.ingress_classes)
             && peer_authentications.is(&other.peer_authentications)
+            && authorization_policies.is(&other.authorization_policies)
+            && request_authentications.is(&other.request_authentications)
+            && key_sets.ptr_eq(&other.key_sets)
             && telemetries.is(&other.telemetries)
             && accounts.ptr_eq(&other.accounts)
             && mutual_ports.ptr_eq(&other.mutual_ports)
@@ -200,6 +214,8 @@ impl Snapshot {
         left.sidecars.retain(&seen);
         left.ingresses.retain(&seen);
         left.peer_authentications.retain(&seen);
+        left.authorization_policies.retain(&seen);
+        left.request_authentications.retain(&seen);
         left.telemetries.retain(&seen);
         left
     }

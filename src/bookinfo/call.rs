@@ -8,17 +8,18 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Empty};
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper::header::{HOST, HeaderValue};
-use hyper::{HeaderMap, Request, StatusCode, Uri};
+use hyper::{HeaderMap, Method, Request, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
-/// A `http://` URL, taken apart.
+/// A `http://` URL, taken apart, and what to do with it.
 #[derive(Clone, Debug)]
 pub struct Target {
     /// Host and port to connect to.
     pub address: String,
     /// The header `host`.
     pub authority: HeaderValue,
+    pub method: Method,
     pub path: String,
 }
 
@@ -44,6 +45,7 @@ impl Target {
                 authority.port_u16().unwrap_or(80)
             ),
             authority: HeaderValue::from_str(authority.as_str()).map_err(|_| refused())?,
+            method: Method::GET,
             path: uri
                 .path_and_query()
                 .map_or("/", |path| path.as_str())
@@ -130,7 +132,7 @@ pub async fn connect(target: &Target) -> Result<Connection, CallError> {
     Ok(Connection { sender })
 }
 
-/// Sends a GET on the connection in `slot`, or on a new one when there is none or the server had closed it before
+/// Sends a request on the connection in `slot`, or on a new one when there is none or the server had closed it before
 /// anything was sent. The connection is left in `slot` when it can serve again.
 ///
 /// # Errors
@@ -188,6 +190,7 @@ async fn finish(
 
 fn request(target: &Target, headers: &HeaderMap) -> Request<Empty<Bytes>> {
     let mut request = Request::new(Empty::new());
+    *request.method_mut() = target.method.clone();
     // A path that was parsed as part of a URL, or is one of ours, is one.
     *request.uri_mut() = target.path.parse().unwrap_or_default();
     request.headers_mut().insert(HOST, target.authority.clone());

@@ -1,6 +1,7 @@
 //! The sample application, in one program: four services that call each other, and the roles that tests of a
 //! mesh need beside them. It knows nothing of the mesh; it only passes on the headers that tie calls together.
 
+mod ask;
 mod backend;
 mod book;
 mod call;
@@ -12,6 +13,7 @@ mod first;
 mod get;
 mod header;
 mod identity;
+mod judge;
 mod load;
 mod page;
 mod propagation;
@@ -49,6 +51,10 @@ enum Role {
     Load(load::Options),
     /// Sends one HTTP request and prints the body of the answer
     Get(get::Options),
+    /// Sends many HTTP requests and prints the status of each
+    Ask(ask::Options),
+    /// Decides about requests that proxies ask about
+    Judge(server::Options),
     /// Opens one TCP connection and prints what the other side says
     Tcp(tcp::Options),
     /// Sends one HTTP request at once, prints its result, then waits for its end
@@ -84,6 +90,8 @@ async fn run(role: Role) -> Result<ExitCode, String> {
         Role::Echo(options) => echo::run(options).await?,
         Role::Load(options) => load::run(options).await?,
         Role::Get(options) => return get::run(options).await,
+        Role::Ask(options) => ask::run(options).await?,
+        Role::Judge(options) => judge::run(&options).await?,
         Role::Tcp(options) => return tcp::run(options).await,
         Role::First(options) => first::run(options).await?,
         Role::Idle => shutdown::signal()?.await,

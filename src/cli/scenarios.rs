@@ -1,4 +1,4 @@
-//! Upstream's scenarios of traffic configuration, compiled and compared resource by resource with what upstream
+//! Upstream's scenarios of traffic and of security, compiled and compared resource by resource with what upstream
 //! derives. The comparer lies beside the folder that CORPORA names; without CORPORA nothing is compared, and the
 //! test says so.
 
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Cases of each family that have to be equal, apart from the intended differences.
-const EQUAL: [(&str, usize); 8] = [
+const EQUAL: [(&str, usize); 9] = [
     ("services", 17),
     ("serviceentry", 6),
     ("virtualservice", 14),
@@ -15,6 +15,7 @@ const EQUAL: [(&str, usize); 8] = [
     ("ingress", 2),
     ("sidecar", 12),
     ("mesh", 6),
+    ("security", 17),
 ];
 
 /// How many cases of a family are equal, and what the comparer said.
@@ -42,7 +43,7 @@ fn equal(corpora: &Path, family: &str) -> (usize, String) {
 }
 
 #[test]
-fn scenarios_of_traffic_equal_those_of_upstream() {
+fn scenarios_equal_those_of_upstream() {
     let Some(corpora) = std::env::var_os("CORPORA").map(PathBuf::from) else {
         let cases: usize = EQUAL.iter().map(|(_, cases)| cases).sum();
         eprintln!("CORPORA is not set: the {cases} cases of xds/ were not compared");

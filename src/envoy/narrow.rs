@@ -6,7 +6,7 @@ use std::sync::{Arc, LazyLock};
 
 use api::networking::sidecar::OutboundMode;
 use api::snapshot::Locality;
-use mesh::{Egress, GatewayView, Inbound, Mode, Outbound, Scope, Workload};
+use mesh::{Egress, GatewayView, Inbound, Mode, Outbound, Scope, Security, Workload};
 
 use crate::memo::{Memo, Same};
 
@@ -19,6 +19,7 @@ static NOTHING_SERVED: LazyLock<Arc<Inbound>> = LazyLock::new(|| {
     })
 });
 static NO_GATEWAY: LazyLock<Arc<GatewayView>> = LazyLock::new(Arc::default);
+static NOTHING_DECIDED: LazyLock<Arc<Security>> = LazyLock::new(Arc::default);
 
 fn nothing_called() -> Outbound {
     Outbound {
@@ -176,6 +177,7 @@ fn bare(scope: &Scope) -> Scope {
         outbound: NOTHING_CALLED.clone(),
         inbound: NOTHING_SERVED.clone(),
         gateways: NO_GATEWAY.clone(),
+        security: NOTHING_DECIDED.clone(),
         own_addresses: Vec::new(),
         ..scope.clone()
     }

@@ -44,7 +44,12 @@ pub(crate) fn socket(host: &str, port: u16) -> core::Address {
 /// `10.0.0.0/8`, or an address alone.
 pub(crate) fn range(text: &str) -> Option<core::CidrRange> {
     let (address, length) = match text.split_once('/') {
-        Some((address, length)) => (address.parse::<IpAddr>().ok()?, length.parse().ok()?),
+        Some((address, length)) => {
+            let address = address.parse::<IpAddr>().ok()?;
+            let length: u32 = length.parse().ok()?;
+            let longest = if address.is_ipv4() { 32 } else { 128 };
+            (length <= longest).then_some((address, length))?
+        }
         None => {
             let address = text.parse::<IpAddr>().ok()?;
             (address, if address.is_ipv4() { 32 } else { 128 })

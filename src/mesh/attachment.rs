@@ -4,7 +4,7 @@ use api::security::TargetRef;
 use api::snapshot::{Labels, selects};
 
 /// Label of the workloads of a gateway of the Gateway API: its name.
-const GATEWAY: &str = "gateway.networking.k8s.io/gateway-name";
+pub(crate) const GATEWAY: &str = "gateway.networking.k8s.io/gateway-name";
 
 /// Whether a policy of `namespace` is for a workload of `own` namespace with these labels. Upstream's
 /// rules: who is no gateway knows only labels; a gateway counts its name where one is named, else

@@ -1,11 +1,16 @@
 //! From a snapshot to a mesh. Every object is judged by itself: a bad one is a Problem and hides
 //! no good one.
 
+use std::sync::Arc;
+
 use api::snapshot::Snapshot;
 use base::Problem;
 
-use crate::update::{for_gateways, for_modes, for_routes, for_rules, for_services};
-use crate::{Mesh, gateways, mutual_tls, routes, services, traffic_policy, visibility};
+use crate::update::{for_gateways, for_modes, for_policies, for_routes, for_rules, for_services};
+use crate::{
+    Mesh, authorization, authorizers, gateways, mutual_tls, routes, services, traffic_policy,
+    visibility,
+};
 
 /// The domain of the cluster.
 pub(crate) const DOMAIN: &str = "cluster.local";
@@ -17,16 +22,22 @@ pub(crate) const DOMAIN: &str = "cluster.local";
 pub fn compile(snapshot: &Snapshot) -> (Mesh, Vec<Problem>) {
     let snapshot = visibility::discovered(snapshot).into_owned();
     let (routings, problems) = routes::collect(&for_routes(&snapshot), DOMAIN);
-    let mesh = Mesh {
+    let services = services::collect(&for_services(&snapshot), DOMAIN);
+    let mut mesh = Mesh {
         config: snapshot.mesh.clone(),
         domain: DOMAIN.to_owned(),
-        services: services::collect(&for_services(&snapshot), DOMAIN),
+        authorizers: authorizers::collect(&snapshot.mesh, &services).into(),
+        services,
         routings,
         gateways: gateways::collect(&for_gateways(&snapshot)),
         rules: traffic_policy::collect(&for_rules(&snapshot), DOMAIN).into(),
         modes: mutual_tls::collect(&for_modes(&snapshot)).into(),
-        problems: problems.clone().into(),
+        policies: authorization::collect(&for_policies(&snapshot)).into(),
+        problems: problems.into(),
+        unsafe_policies: Arc::default(),
         snapshot,
     };
+    mesh.unsafe_policies = authorization::problems(&mesh).into();
+    let problems = mesh.problems();
     (mesh, problems)
 }

@@ -2,6 +2,8 @@
 //! Settings that concern one resource only travel through as `api` structs; `envoy` translates them.
 
 mod attachment;
+mod authorization;
+mod authorizers;
 mod compile;
 mod gateways;
 mod inbound;
@@ -30,6 +32,8 @@ use api::networking::gateway::Gateway;
 use api::snapshot::{Object, Snapshot};
 use base::Problem;
 
+pub use authorization::{Issuer, Keys, Security};
+pub use authorizers::{Asked, Authorizer};
 pub use compile::compile;
 pub use gateways::{GatewayPlace, GatewayServer, GatewayView, ServerHost};
 pub use inbound::{Backend, Inbound, InboundPort, Ingress};
@@ -66,14 +70,26 @@ pub struct Mesh {
     pub(crate) rules: Arc<traffic_policy::Rules>,
     /// mTLS modes.
     pub(crate) modes: Arc<PeerModes>,
+    /// Policies about calls.
+    pub(crate) policies: Arc<authorization::Policies>,
+    /// Extension providers that authorize.
+    pub(crate) authorizers: Arc<authorizers::Authorizers>,
     /// What is wrong with the routes.
     pub(crate) problems: Arc<[Problem]>,
+    /// What is wrong with the policies.
+    pub(crate) unsafe_policies: Arc<[Problem]>,
 }
 
 impl Mesh {
     /// Whether both come from the same version of every table.
     pub(crate) fn is(&self, other: &Self) -> bool {
         self.snapshot.is(&other.snapshot)
+    }
+
+    /// Everything that is wrong with its objects.
+    pub(crate) fn problems(&self) -> Vec<Problem> {
+        let routes = self.problems.iter();
+        routes.chain(self.unsafe_policies.iter()).cloned().collect()
     }
 
     /// All services, oldest first.

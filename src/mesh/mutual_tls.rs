@@ -113,6 +113,10 @@ pub(crate) fn collect(snapshot: &Snapshot) -> PeerModes {
                 .or_insert_with(|| of(&policy.spec).unwrap_or(mesh));
             continue;
         }
+        // Labels in the root namespace would be those of every workload of the mesh.
+        if namespace == snapshot.mesh.root_namespace {
+            continue;
+        }
         let ports = policy.spec.port_level_mtls.iter();
         let ports =
             ports.filter_map(|(port, tls)| Some((u16::try_from(*port).ok()?, mode(tls.mode))));

@@ -71,8 +71,8 @@ impl Directory {
         if !known {
             return Err(format!("is {service:?}, which nothing declares, {wanted}"));
         }
-        let port = u16::try_from(port).ok().filter(|port| *port != 0);
-        let port = port.ok_or_else(|| format!("has port {port}, expected 1 to 65535"));
+        let known = u16::try_from(port).ok().filter(|port| *port != 0);
+        let port = known.ok_or_else(|| format!("has port {port}, expected 1 to 65535"));
         Ok(Destination {
             host: host.to_owned(),
             port: port?,

@@ -14,7 +14,8 @@ use api::snapshot::{Address, Labels, Locality, TrafficDistribution};
 use crate::update::same_or_equal;
 use crate::{
     Families, Flavour, GatewayView, Inbound, Mesh, Mode, PeerModes, Policy, Proxy, Reach,
-    Resolution, Role, Routing, Rule, Scopes, Service, VirtualHosts, gateways, inbound, networks,
+    Resolution, Role, Routing, Rule, Scopes, Security, Service, VirtualHosts, authorization,
+    gateways, inbound, networks,
 };
 use crate::{Networks, Settings};
 
@@ -39,6 +40,8 @@ pub struct Scope {
     pub gateways: Arc<GatewayView>,
     /// The workload that it stands for.
     pub workload: Arc<Workload>,
+    /// What the proxy decides about calls of its workload.
+    pub security: Arc<Security>,
     /// mTLS modes of workloads, which decide how their endpoints are called.
     pub modes: Arc<PeerModes>,
     /// Switches of the environment.
@@ -210,6 +213,7 @@ impl Scope {
             inbound,
             gateways,
             workload,
+            security,
             modes,
             features,
             networks,
@@ -225,6 +229,7 @@ impl Scope {
             && (role, flavour, families) == (&other.role, &other.flavour, &other.families)
             && *virtual_hosts == other.virtual_hosts
             && *own_addresses == other.own_addresses
+            && same_or_equal(security, &other.security)
             && same_or_equal(networks, &other.networks)
             && same_or_equal(settings, &other.settings)
             && same_or_equal(workload, &other.workload)
@@ -238,6 +243,9 @@ impl Scope {
         }
         if self.gateways == before.gateways {
             self.gateways = before.gateways.clone();
+        }
+        if self.security == before.security {
+            self.security = before.security.clone();
         }
         self
     }
@@ -308,6 +316,7 @@ impl Scope {
                 name: proxy.workload.clone(),
             }),
             own_addresses: own_addresses.copied().collect(),
+            security: Arc::new(authorization::of(mesh, proxy)),
             modes: mesh.modes.clone(),
             features: mesh.snapshot.features.clone(),
             networks: Arc::new(networks::of(mesh, &proxy.cluster)),

@@ -10,7 +10,10 @@ use api::snapshot::Snapshot;
 use base::Problem;
 
 use crate::compile::DOMAIN;
-use crate::{Mesh, gateways, mutual_tls, routes, services, traffic_policy, visibility};
+use crate::{
+    Mesh, authorization, authorizers, gateways, mutual_tls, routes, services, traffic_policy,
+    visibility,
+};
 
 /// Settings without objects: what every table may be made from.
 fn settings(of: &Snapshot) -> Snapshot {
@@ -77,6 +80,16 @@ pub(crate) fn for_modes(of: &Snapshot) -> Snapshot {
     }
 }
 
+/// The tables that policies about calls are made from.
+pub(crate) fn for_policies(of: &Snapshot) -> Snapshot {
+    Snapshot {
+        authorization_policies: of.authorization_policies.clone(),
+        request_authentications: of.request_authentications.clone(),
+        key_sets: of.key_sets.clone(),
+        ..settings(of)
+    }
+}
+
 /// The mesh of `snapshot`, with the problems of all of it. Equals [`compile`](crate::compile()) of
 /// the same snapshot, and costs what changed since the snapshot of `mesh`.
 ///
@@ -117,11 +130,34 @@ pub fn update(mesh: &Mesh, snapshot: &Snapshot) -> (Mesh, Vec<Problem>) {
             after.modes = modes.into();
         }
     }
+    let of = for_policies(&snapshot);
+    if !of.is(&for_policies(before)) {
+        let policies = authorization::collect(&of);
+        if policies != *mesh.policies {
+            after.policies = policies.into();
+        }
+    }
     if *snapshot.mesh != *mesh.config {
         after.config = snapshot.mesh.clone();
     }
+    let providers = &after.config.extension_providers;
+    let hosts = providers.is_empty() || all_same(&after.services, &mesh.services);
+    if !hosts || *providers != mesh.config.extension_providers {
+        let authorizers = authorizers::collect(&after.config, &after.services);
+        if authorizers != *mesh.authorizers {
+            after.authorizers = authorizers.into();
+        }
+    }
+    let modes = snapshot
+        .peer_authentications
+        .is(&before.peer_authentications);
     after.snapshot = snapshot;
-    let problems = after.problems.to_vec();
+    let judged = Arc::ptr_eq(&after.policies, &mesh.policies)
+        && Arc::ptr_eq(&after.authorizers, &mesh.authorizers);
+    if !(judged && modes) {
+        after.unsafe_policies = authorization::problems(&after).into();
+    }
+    let problems = after.problems();
     (after, problems)
 }
 
@@ -154,6 +190,10 @@ pub(crate) fn adopted<T: PartialEq, K: Eq + Hash>(
         }
     }
     after
+}
+
+fn all_same<T>(a: &[Arc<T>], b: &[Arc<T>]) -> bool {
+    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| Arc::ptr_eq(a, b))
 }
 
 pub(crate) fn same_or_equal<T: PartialEq>(a: &Arc<T>, b: &Arc<T>) -> bool {

@@ -54,6 +54,7 @@ packed!(
     extensions::filters::http::jwt_authn::v3::JwtAuthentication,
     extensions::filters::http::ext_authz::v3::ExtAuthz,
     extensions::filters::network::ext_authz::v3::ExtAuthz,
+    extensions::path::r#match::uri_template::v3::UriTemplateMatchConfig,
     extensions::access_loggers::grpc::v3::HttpGrpcAccessLogConfig,
     extensions::access_loggers::grpc::v3::TcpGrpcAccessLogConfig,
     extensions::access_loggers::open_telemetry::v3::OpenTelemetryAccessLogConfig,

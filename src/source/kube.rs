@@ -41,9 +41,10 @@ const fn watched(
 }
 
 const NETWORKING: &str = "networking.istio.io";
+const SECURITY: &str = "security.istio.io";
 
 /// Everything that the mesh reads, and the ConfigMap of its settings, which comes first.
-const WATCHED: [Watched; 17] = [
+const WATCHED: [Watched; 19] = [
     watched("", "v1", "ConfigMap", "configmaps"),
     watched("", "v1", "Namespace", "namespaces"),
     watched("", "v1", "Node", "nodes"),
@@ -59,11 +60,18 @@ const WATCHED: [Watched; 17] = [
     watched(NETWORKING, "v1", "Sidecar", "sidecars"),
     watched("networking.k8s.io", "v1", "Ingress", "ingresses"),
     watched("networking.k8s.io", "v1", "IngressClass", "ingressclasses"),
+    watched(SECURITY, "v1", "PeerAuthentication", "peerauthentications"),
     watched(
-        "security.istio.io",
+        SECURITY,
         "v1",
-        "PeerAuthentication",
-        "peerauthentications",
+        "AuthorizationPolicy",
+        "authorizationpolicies",
+    ),
+    watched(
+        SECURITY,
+        "v1",
+        "RequestAuthentication",
+        "requestauthentications",
     ),
     watched("telemetry.istio.io", "v1", "Telemetry", "telemetries"),
 ];

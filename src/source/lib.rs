@@ -3,6 +3,7 @@
 
 mod change;
 pub mod files;
+pub mod jwks;
 pub mod kube;
 mod roster;
 pub mod store;

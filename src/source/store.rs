@@ -11,6 +11,7 @@ use tokio::sync::{mpsc, watch};
 use tracing::{info, warn};
 
 use crate::Change;
+use crate::jwks::Wanted;
 
 /// Batches that wait; sources wait when it is full.
 const WAITING: usize = 1024;
@@ -25,6 +26,8 @@ pub struct View {
     /// Endpoints, pods, nodes and secrets of the latest moment; notified when endpoints of any host or a secret
     /// change. Not older than the snapshot.
     pub worlds: watch::Receiver<Option<World>>,
+    /// Keys of issuers that somebody is to fetch; told before the rest is handed out.
+    pub keys: watch::Receiver<Wanted>,
 }
 
 /// The owner of the world.
@@ -33,6 +36,7 @@ pub struct Store {
     changes: mpsc::Receiver<Vec<Change>>,
     snapshots: watch::Sender<Option<Arc<Snapshot>>>,
     worlds: watch::Sender<Option<World>>,
+    keys: watch::Sender<Wanted>,
 }
 
 impl Store {
@@ -41,15 +45,18 @@ impl Store {
         let (sender, changes) = mpsc::channel(WAITING);
         let (snapshots, snapshots_view) = watch::channel(None);
         let (worlds, worlds_view) = watch::channel(None);
+        let (keys, keys_view) = watch::channel(Wanted::default());
         let store = Store {
             state: State::new(domain, sources),
             changes,
             snapshots,
             worlds,
+            keys,
         };
         let view = View {
             snapshots: snapshots_view,
             worlds: worlds_view,
+            keys: keys_view,
         };
         (store, sender, view)
     }
@@ -59,9 +66,18 @@ impl Store {
         let mut waiting = Vec::new();
         while self.changes.recv_many(&mut waiting, TOGETHER).await > 0 {
             let was_complete = self.state.is_complete();
+            let tokens = self.state.world.snapshot().request_authentications.clone();
             let mut touched = Touched::default();
             for batch in waiting.drain(..) {
                 touched.merge(self.state.take_in(batch));
+            }
+            let snapshot = self.state.world.snapshot();
+            // Who fetches keys is the last source to be complete.
+            let settled = self.state.incomplete <= 1;
+            if settled != self.keys.borrow().settled
+                || !snapshot.request_authentications.is(&tokens)
+            {
+                self.keys.send_replace(Wanted::of(snapshot, settled));
             }
             if !self.state.is_complete() {
                 continue;
@@ -119,6 +135,7 @@ impl State {
                     warn!("{problem}");
                     self.world.remove(kind, &key)
                 }
+                Change::Keys(source, keys) => self.world.learn(source, keys),
                 Change::Configure(mesh) => self.world.configure(*mesh),
                 Change::RefuseMesh(problem) => {
                     warn!("{problem}");

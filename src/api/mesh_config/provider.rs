@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use super::collector::{Datadog, OpenTelemetry, Zipkin};
 use super::collector::{
     FileLog, HttpLog, Metrics, OtlpLog, Removed, SkyWalking, Stackdriver, TcpLog,
 };
-use super::collector::{Datadog, OpenTelemetry, Zipkin};
 use crate::duration::Duration;
 
 /// A provider that policies refer to by its name.

@@ -18,6 +18,9 @@ pub struct RequestAuthentication {
     pub target_refs: Vec<TargetRef>,
     /// One per issuer.
     pub jwt_rules: Vec<JwtRule>,
+    /// Why it cannot be read. No token passes then.
+    #[serde(skip)]
+    pub unreadable: Option<String>,
 }
 
 /// An issuer of tokens.
@@ -49,6 +52,19 @@ pub struct JwtRule {
     pub timeout: Option<Duration>,
     /// Claims that are lists with spaces between the items, beside `scope` and `permission`.
     pub space_delimited_claims: Vec<String>,
+    /// Whether requests without a token pass.
+    pub presence: Presence,
+}
+
+/// Whether requests without a token pass.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Presence {
+    /// They do, without a principal.
+    #[default]
+    Optional,
+    /// They do not.
+    Required,
 }
 
 /// A header with a token.
@@ -88,9 +104,10 @@ pub struct KeySource {
 }
 
 impl JwtRule {
-    /// Where its keys are fetched from, unless it brings them.
+    /// Where its keys are fetched from, unless it brings them or does not say it.
     pub fn key_source(&self) -> Option<KeySource> {
-        self.jwks.is_empty().then(|| KeySource {
+        let said = !self.issuer.is_empty() || !self.jwks_uri.is_empty();
+        (self.jwks.is_empty() && said).then(|| KeySource {
             issuer: self.issuer.clone(),
             uri: self.jwks_uri.clone(),
         })

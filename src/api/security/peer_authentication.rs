@@ -16,6 +16,9 @@ pub struct PeerAuthentication {
     pub mtls: Option<MutualTls>,
     /// For single ports, by the workload's port number.
     pub port_level_mtls: BTreeMap<u32, MutualTls>,
+    /// Why it cannot be read. mTLS is demanded then.
+    #[serde(skip)]
+    pub unreadable: Option<String>,
 }
 
 /// Whether mTLS is demanded.

@@ -1,6 +1,8 @@
 //! From an object as YAML or JSON to the struct that the mesh reads. Says nothing about relations.
 //! Fields that the mesh does not read are left out; a field of a wrong type is a Problem.
 
+mod closing;
+
 use base::{ObjectRef, Problem};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -16,6 +18,8 @@ use crate::networking::service_entry::ServiceEntry;
 use crate::networking::sidecar::Sidecar;
 use crate::networking::virtual_service::VirtualService;
 use crate::networking::workload_entry::WorkloadEntry;
+use crate::security::authorization_policy::AuthorizationPolicy;
+use crate::security::jwt::RequestAuthentication;
 use crate::security::peer_authentication::PeerAuthentication;
 use crate::telemetry::Telemetry;
 
@@ -38,6 +42,8 @@ pub enum Kind {
     Ingress,
     IngressClass,
     PeerAuthentication,
+    AuthorizationPolicy,
+    RequestAuthentication,
     Telemetry,
 }
 
@@ -61,6 +67,8 @@ impl Kind {
             ("networking.k8s.io", "Ingress") => Kind::Ingress,
             ("networking.k8s.io", "IngressClass") => Kind::IngressClass,
             ("security.istio.io", "PeerAuthentication") => Kind::PeerAuthentication,
+            ("security.istio.io", "AuthorizationPolicy") => Kind::AuthorizationPolicy,
+            ("security.istio.io", "RequestAuthentication") => Kind::RequestAuthentication,
             ("telemetry.istio.io", "Telemetry") => Kind::Telemetry,
             _ => return None,
         })
@@ -90,6 +98,8 @@ pub enum Item {
     Ingress(Key, Ingress),
     IngressClass(Key, IngressClass),
     PeerAuthentication(Key, Object<PeerAuthentication>),
+    AuthorizationPolicy(Key, Object<AuthorizationPolicy>),
+    RequestAuthentication(Key, Object<RequestAuthentication>),
     Telemetry(Key, Object<Telemetry>),
 }
 
@@ -112,6 +122,8 @@ impl Item {
             Item::Ingress(..) => Kind::Ingress,
             Item::IngressClass(..) => Kind::IngressClass,
             Item::PeerAuthentication(..) => Kind::PeerAuthentication,
+            Item::AuthorizationPolicy(..) => Kind::AuthorizationPolicy,
+            Item::RequestAuthentication(..) => Kind::RequestAuthentication,
             Item::Telemetry(..) => Kind::Telemetry,
         }
     }
@@ -134,6 +146,8 @@ impl Item {
             | Item::Ingress(key, _)
             | Item::IngressClass(key, _)
             | Item::PeerAuthentication(key, _)
+            | Item::AuthorizationPolicy(key, _)
+            | Item::RequestAuthentication(key, _)
             | Item::Telemetry(key, _) => key,
         }
     }
@@ -201,7 +215,15 @@ pub fn read(object: &Value) -> Result<Option<Item>, Problem> {
             let controller = text(&spec["controller"]);
             Item::IngressClass(Key::new("", meta.name()), IngressClass { controller })
         }
-        Kind::PeerAuthentication => Item::PeerAuthentication(key, parse(meta, spec)?),
+        Kind::PeerAuthentication => {
+            Item::PeerAuthentication(key, closing::peer_authentication(meta, object))
+        }
+        Kind::AuthorizationPolicy => {
+            Item::AuthorizationPolicy(key, closing::authorization_policy(meta, object))
+        }
+        Kind::RequestAuthentication => {
+            Item::RequestAuthentication(key, closing::request_authentication(meta, object))
+        }
         Kind::Telemetry => Item::Telemetry(key, parse(meta, spec)?),
     }))
 }

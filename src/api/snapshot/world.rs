@@ -14,6 +14,7 @@ use crate::features::Features;
 use crate::mesh_config::MeshConfig;
 use crate::mesh_networks::MeshNetworks;
 use crate::networking::service_entry::{Resolution, ServiceEntry};
+use crate::security::jwt::KeySource;
 
 /// Everything that sources have told so far. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -95,6 +96,22 @@ impl World {
     pub fn configure(&mut self, mesh: MeshConfig) -> Touched {
         let relations = *self.snapshot.mesh != mesh;
         self.snapshot.mesh = Arc::new(mesh);
+        Touched {
+            relations,
+            ..Touched::default()
+        }
+    }
+
+    /// Replaces the keys that were fetched from one place; `None` when there are none.
+    pub fn learn(&mut self, source: KeySource, keys: Option<Arc<str>>) -> Touched {
+        let known = self.snapshot.key_sets.get(&source);
+        let relations = known != keys.as_ref();
+        if relations {
+            match keys {
+                Some(keys) => drop(self.snapshot.key_sets.insert(source, keys)),
+                None => drop(self.snapshot.key_sets.remove(&source)),
+            }
+        }
         Touched {
             relations,
             ..Touched::default()
@@ -185,6 +202,16 @@ impl World {
                 let changed = table.insert(key.clone(), value);
                 (Kind::PeerAuthentication, key, changed)
             }
+            Item::AuthorizationPolicy(key, value) => {
+                let table = &mut self.snapshot.authorization_policies;
+                let changed = table.insert(key.clone(), value);
+                (Kind::AuthorizationPolicy, key, changed)
+            }
+            Item::RequestAuthentication(key, value) => {
+                let table = &mut self.snapshot.request_authentications;
+                let changed = table.insert(key.clone(), value);
+                (Kind::RequestAuthentication, key, changed)
+            }
             Item::Telemetry(key, value) => {
                 let changed = self.snapshot.telemetries.insert(key.clone(), value);
                 (Kind::Telemetry, key, changed)
@@ -213,6 +240,8 @@ impl World {
             Kind::Ingress => snapshot.ingresses.remove(key),
             Kind::IngressClass => snapshot.ingress_classes.remove(key),
             Kind::PeerAuthentication => snapshot.peer_authentications.remove(key),
+            Kind::AuthorizationPolicy => snapshot.authorization_policies.remove(key),
+            Kind::RequestAuthentication => snapshot.request_authentications.remove(key),
             Kind::Telemetry => snapshot.telemetries.remove(key),
         };
         self.after(&before, kind, key, changed)

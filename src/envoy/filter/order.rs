@@ -12,7 +12,7 @@ use super::{dynamic, peer};
 use crate::listener::filter_chain::Side;
 
 /// What decides which filters there are, beside the scope.
-pub(crate) struct Wanted {
+pub(crate) struct Wanted<'a> {
     pub(crate) side: Side,
     /// Translates that protocol.
     pub(crate) grpc_web: bool,
@@ -24,17 +24,21 @@ pub(crate) struct Wanted {
     pub(crate) dynamic: Option<String>,
     /// Names of unknown hosts are resolved on the way.
     pub(crate) any_name: bool,
+    /// Those that decide about requests.
+    pub(crate) guards: &'a [HttpFilter],
 }
 
 /// All filters in order.
-pub(crate) fn filters(scope: &Scope, wanted: &Wanted) -> Vec<HttpFilter> {
+pub(crate) fn filters(scope: &Scope, wanted: &Wanted<'_>) -> Vec<HttpFilter> {
     let own = scope.flavour == Flavour::IstioProxy;
     let side = wanted.side;
     let mut filters = Vec::new();
     if own {
         let exchange = peer::http(side, wanted.skips_peers);
-        filters.push(filter("istio.metadata_exchange", exchange));
+        filters.push(filter(peer::NAME, exchange));
     }
+    // Who the peer is, is known to what refuses it.
+    filters.extend(wanted.guards.iter().cloned());
     if wanted.grpc_web {
         let web = http::grpc_web::v3::GrpcWeb::default();
         filters.push(filter("envoy.filters.http.grpc_web", web.pack()));

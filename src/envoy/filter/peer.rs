@@ -7,6 +7,9 @@ use proto::pack::Pack;
 use crate::listener::filter_chain::Side;
 use crate::metadata::{fields, text, yes};
 
+/// The filter that exchanges metadata, of requests and of connections.
+pub(crate) const NAME: &str = "istio.metadata_exchange";
+
 /// Exchange of metadata by headers of requests, with a look at the workloads that are known;
 /// `within_mesh`: hosts outside of it get no headers.
 pub(crate) fn http(side: Side, within_mesh: bool) -> Any {

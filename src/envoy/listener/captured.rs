@@ -144,6 +144,7 @@ pub(super) fn http_proxy(scope: &Scope) -> Option<Made> {
                     accept_http_10: scope.features.http10 || scope.settings.http10,
                     ..Default::default()
                 }),
+                guards: &[],
             },
         )],
         transport_socket_connect_timeout: seconds(15),

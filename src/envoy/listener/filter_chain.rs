@@ -72,7 +72,7 @@ pub(crate) fn proxy(proxy: tcp::TcpProxy) -> Filter {
 /// begins it.
 pub(crate) fn greeting(scope: &Scope, side: Side) -> Option<Filter> {
     let wanted = scope.flavour == Flavour::IstioProxy && side == Side::Inbound;
-    wanted.then(|| of("istio.metadata_exchange", http_filters::peer::tcp()))
+    wanted.then(|| of(http_filters::peer::NAME, http_filters::peer::tcp()))
 }
 
 /// Metrics of opaque connections.

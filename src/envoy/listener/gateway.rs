@@ -20,6 +20,7 @@ use super::{
     Made, additional, address, balanced, listener_filter, server_tls, tls_inspector, wildcards,
 };
 use crate::access_log;
+use crate::filter::guards::Guards;
 use crate::names;
 use crate::parts::{number, seconds};
 
@@ -35,6 +36,7 @@ const MESH_ALPN: [&str; 5] = [
 pub(crate) fn all(scope: &Scope) -> Vec<Made> {
     let mut made: BTreeMap<String, Made> = BTreeMap::new();
     // Names of TLS that are passed through, by port, with the address that they are for.
+    let guards = Guards::of(scope);
     let mut passed: BTreeMap<u16, BTreeMap<String, String>> = BTreeMap::new();
     for place in &scope.gateways.places {
         let binds = match place.bind.as_str() {
@@ -45,6 +47,7 @@ pub(crate) fn all(scope: &Scope) -> Vec<Made> {
         let name = format!("{}_{}", binds[0], place.port);
         let mut chains = Chains {
             scope,
+            guards: &guards,
             name: &name,
             made: Vec::new(),
             routes: Vec::new(),
@@ -59,7 +62,9 @@ pub(crate) fn all(scope: &Scope) -> Vec<Made> {
             }
         }
         let (filter_chains, routes, named) = (chains.made, chains.routes, chains.named);
-        let origin = place.servers.iter().map(|server| server.origin.clone());
+        let servers = place.servers.iter();
+        let origin = servers.map(|server| server.origin.clone());
+        let origin = origin.chain(scope.security.origin());
         let listener = made.entry(name.clone()).or_insert_with(|| Made {
             listener: Listener {
                 name,
@@ -111,6 +116,7 @@ fn listener(scope: &Scope) -> Listener {
 
 struct Chains<'a> {
     scope: &'a Scope,
+    guards: &'a Guards,
     name: &'a str,
     made: Vec<FilterChain>,
     routes: Vec<String>,
@@ -143,6 +149,7 @@ impl Chains<'_> {
             routes: Routes::Named(routes.to_owned()),
             dynamic: None,
             http1: None,
+            guards: &self.guards.requests,
         };
         http::manager(self.scope, wanted)
     }
@@ -166,7 +173,7 @@ impl Chains<'_> {
                 self.by_server_name(server, passed);
             }
             Some(tls) => {
-                let filters = opaque(self.scope, server);
+                let filters = self.opaque(server);
                 if !filters.is_empty() {
                     let opaque = server.protocol != Protocol::Https;
                     let socket = server_tls::socket(self.scope, tls, opaque);
@@ -175,12 +182,20 @@ impl Chains<'_> {
                 }
             }
             None => {
-                let filters = opaque(self.scope, server);
+                let filters = self.opaque(server);
                 if !filters.is_empty() {
                     self.made.push(chain(None, filters));
                 }
             }
         }
+    }
+
+    fn opaque(&self, server: &GatewayServer) -> Vec<Filter> {
+        let mut filters = opaque(self.scope, server);
+        if !filters.is_empty() {
+            self.guards.stand_before(&mut filters);
+        }
+        filters
     }
 
     /// TLS that goes through, by the rules of VirtualServices on server names.
@@ -201,13 +216,14 @@ impl Chains<'_> {
                         continue;
                     }
                     passed.extend(names.iter().map(|name| (name.clone(), bind.clone())));
-                    let filters = opaque::to_destinations(
+                    let mut filters = opaque::to_destinations(
                         self.scope,
                         Side::Gateway,
                         l4(server, false),
                         &rule.route,
                         &named(routing),
                     );
+                    self.guards.stand_before(&mut filters);
                     self.named(names, filters);
                 }
             }

@@ -6,7 +6,9 @@ use api::proxy_config::{ConnectionSettings, ForwardClientCert, ProxyHeaders, Swi
 use mesh::{Protocol, Scope};
 use proto::envoy::config::core::v3 as core;
 use proto::envoy::config::listener::v3::Filter;
-use proto::envoy::extensions::filters::network::http_connection_manager::v3 as hcm;
+use proto::envoy::extensions::filters::network::http_connection_manager::v3::{
+    self as hcm, HttpFilter,
+};
 use proto::envoy::extensions::http::header_formatters::preserve_case::v3::PreserveCaseFormatterConfig;
 use proto::pack::Pack;
 
@@ -28,6 +30,8 @@ pub(crate) struct Wanted<'a> {
     pub(crate) dynamic: Option<&'a str>,
     /// HTTP/1, where it is not as everywhere.
     pub(crate) http1: Option<core::Http1ProtocolOptions>,
+    /// Filters that decide about requests.
+    pub(crate) guards: &'a [HttpFilter],
 }
 
 /// The connection manager of one side.
@@ -69,6 +73,7 @@ pub(crate) fn manager(scope: &Scope, wanted: Wanted) -> Filter {
                 dynamic: wanted.dynamic.map(str::to_owned),
                 any_name: side == Side::Outbound
                     && scope.outbound.policy == OutboundMode::AllowAnyDynamicDns,
+                guards: wanted.guards,
             },
         ),
         tracing: traced.tracing,
@@ -324,6 +329,7 @@ pub(crate) fn http(
             routes,
             dynamic: None,
             http1: None,
+            guards: &[],
         },
     )
 }

@@ -24,6 +24,7 @@ use super::table::additional;
 use super::{Made, address, balanced, http, opaque, server_tls, wildcards};
 use super::{http_inspector, original_destination, original_source, timeout, tls_inspector};
 use crate::cluster::tls::{secret, validation, versions};
+use crate::filter::guards::Guards;
 use crate::parts::{flag, number, transport_socket};
 use crate::{access_log, metadata, names, route};
 
@@ -126,11 +127,12 @@ pub(crate) fn all(scope: &Scope) -> Vec<Made> {
         ),
         ..Default::default()
     }];
-    filter_chains.extend(of(scope, None, None, inbound.mode));
+    let guards = Guards::of(scope);
+    filter_chains.extend(of(scope, &guards, None, None, inbound.mode));
     for (port, mode) in &inbound.port_modes {
         let known = inbound.ports.iter().any(|known| known.target == *port);
         if !known && *mode != inbound.mode {
-            filter_chains.extend(of(scope, Some(*port), None, *mode));
+            filter_chains.extend(of(scope, &guards, Some(*port), None, *mode));
         }
     }
     let mut own = Vec::new();
@@ -138,7 +140,7 @@ pub(crate) fn all(scope: &Scope) -> Vec<Made> {
         if !can_bind(scope, port) {
             continue;
         }
-        let chains = of(scope, Some(port.target), Some(port), port.mode);
+        let chains = of(scope, &guards, Some(port.target), Some(port), port.mode);
         if port.listener.as_ref().is_some_and(|own| own.binds_to_port) {
             own.push(bound(scope, port, chains));
         } else {
@@ -148,7 +150,8 @@ pub(crate) fn all(scope: &Scope) -> Vec<Made> {
     if scope.settings.interception == Interception::None {
         return own;
     }
-    let origin = inbound.ports.iter().flat_map(origin).collect();
+    let services = inbound.ports.iter().flat_map(origin);
+    let origin = services.chain(scope.security.origin()).collect();
     let wildcards = wildcards(scope);
     let binds = if scope.features.dual_stack {
         wildcards.as_slice()
@@ -181,7 +184,7 @@ fn bound(scope: &Scope, port: &InboundPort, chains: Vec<FilterChain>) -> Made {
     let name = format!("{}_{}", binds[0], port.target);
     Made {
         listener: listener(scope, &name, &binds, port.target, chains, true),
-        origin: origin(port).collect(),
+        origin: origin(port).chain(scope.security.origin()).collect(),
         routes: Vec::new(),
     }
 }
@@ -256,6 +259,7 @@ fn can_bind(scope: &Scope, port: &InboundPort) -> bool {
 /// Chains for one port of the workload, for another port that differs in its mode, or for the rest.
 fn of(
     scope: &Scope,
+    guards: &Guards,
     number_: Option<u16>,
     port: Option<&InboundPort>,
     mode: Mode,
@@ -291,9 +295,11 @@ fn of(
                 routes,
                 dynamic: None,
                 http1: None,
+                guards: &guards.requests,
             };
             filters.push(http::manager(scope, wanted));
         } else {
+            guards.stand_before(&mut filters);
             filters.extend(filter_chain::metrics(scope, Side::Inbound));
             let mut proxy = filter_chain::to(scope, Side::Inbound, &cluster);
             if let Some(name) = crate::statistics::connections(scope, port) {

@@ -238,6 +238,7 @@ impl Entry {
                         routes: Routes::Named(name),
                         dynamic,
                         http1: None,
+                        guards: &[],
                     };
                     vec![http::manager(scope, wanted)]
                 }

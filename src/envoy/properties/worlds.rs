@@ -118,6 +118,8 @@ fn settings(random: &mut Rng) -> Value {
         "outboundTrafficPolicy": {"mode": of(random, ["ALLOW_ANY", "REGISTRY_ONLY"])},
         "enableAutoMtls": random.bool(),
         "accessLogFile": of(random, ["", "/dev/stdout"]),
+        "extensionProviders": [{"name": "gate",
+            "envoyExtAuthzGrpc": {"service": "a.shop.svc.cluster.local", "port": 80}}],
     })
 }
 
@@ -150,6 +152,8 @@ fn object(random: &mut Rng) -> Value {
             sidecar,
             gateway,
             peer_authentication,
+            authorization_policy,
+            request_authentication,
             namespace,
         ],
     );
@@ -353,5 +357,33 @@ fn peer_authentication(random: &mut Rng) -> Value {
         "security.istio.io/v1",
         "PeerAuthentication",
         json!({"spec": spec}),
+    )
+}
+
+fn authorization_policy(random: &mut Rng) -> Value {
+    let action = of(random, ["ALLOW", "DENY", "AUDIT", "CUSTOM", "NONSENSE"]);
+    let mut spec = json!({
+        "action": action,
+        "rules": [{"from": [{"source": {"namespaces": [of(random, NAMESPACES)]}}],
+            "to": [{"operation": {"paths": [of(random, ["/a*", "/{*}/b"])]}}]}],
+    });
+    if action == "CUSTOM" {
+        spec["provider"] = json!({"name": of(random, ["gate", "nobody"])});
+    }
+    if random.bool() {
+        spec["selector"] = json!({"matchLabels": {"app": of(random, NAMES)}});
+    }
+    let rest = json!({"spec": spec});
+    made(random, "security.istio.io/v1", "AuthorizationPolicy", rest)
+}
+
+fn request_authentication(random: &mut Rng) -> Value {
+    let spec = json!({"jwtRules": [{"issuer": of(random, NAMES), "jwks": "{\"keys\":[]}"}]});
+    let rest = json!({"spec": spec});
+    made(
+        random,
+        "security.istio.io/v1",
+        "RequestAuthentication",
+        rest,
     )
 }

@@ -4,14 +4,14 @@ use api::networking::matching::StringMatch;
 use api::networking::virtual_service::HttpMatch;
 use mesh::Semantics;
 use proto::envoy::config::route::v3 as wire;
-use proto::envoy::r#type::matcher::v3::metadata_matcher::{PathSegment, path_segment};
 use proto::envoy::r#type::matcher::v3::{
-    ListMatcher, MetadataMatcher, OrMatcher, RegexMatcher, StringMatcher, ValueMatcher,
-    list_matcher, string_matcher::MatchPattern, value_matcher,
+    MetadataMatcher, RegexMatcher, StringMatcher, ValueMatcher, string_matcher::MatchPattern,
+    value_matcher,
 };
 use wire::header_matcher::HeaderMatchSpecifier;
 use wire::route_match::PathSpecifier;
 
+use crate::filter::claims;
 use crate::parts::flag;
 
 /// Every request.
@@ -155,33 +155,11 @@ fn claim(name: &str, value: &StringMatch) -> Option<MetadataMatcher> {
             within(inner, "][")
         }
     };
-    let keys = std::iter::once("payload".to_owned()).chain(path);
     let held = ValueMatcher {
         match_pattern: string(value).map(value_matcher::MatchPattern::StringMatch),
     };
-    // A claim is a string or a list of strings.
-    let listed = ValueMatcher {
-        match_pattern: Some(value_matcher::MatchPattern::ListMatch(Box::new(
-            ListMatcher {
-                match_pattern: Some(list_matcher::MatchPattern::OneOf(Box::new(held.clone()))),
-            },
-        ))),
-    };
-    let either = value_matcher::MatchPattern::OrMatch(OrMatcher {
-        value_matchers: vec![listed, held],
-    });
-    Some(MetadataMatcher {
-        filter: "envoy.filters.http.jwt_authn".to_owned(),
-        path: keys
-            .map(|key| PathSegment {
-                segment: Some(path_segment::Segment::Key(key)),
-            })
-            .collect(),
-        value: Some(ValueMatcher {
-            match_pattern: Some(either),
-        }),
-        invert: false,
-    })
+    let path = path.iter().map(String::as_str);
+    Some(claims::listed(path, held))
 }
 
 #[cfg(test)]

@@ -181,7 +181,7 @@ fn snapshot(debug: &Debug) -> Snapshot {
 }
 
 /// Group, kind and objects.
-fn kinds(snapshot: &Snapshot) -> [(&'static str, &'static str, Vec<&Meta>); 8] {
+fn kinds(snapshot: &Snapshot) -> [(&'static str, &'static str, Vec<&Meta>); 10] {
     fn all<T: PartialEq>(table: &Table<Object<T>>) -> Vec<&Meta> {
         table.values().map(|object| &object.meta).collect()
     }
@@ -206,6 +206,16 @@ fn kinds(snapshot: &Snapshot) -> [(&'static str, &'static str, Vec<&Meta>); 8] {
             security,
             "PeerAuthentication",
             all(&snapshot.peer_authentications),
+        ),
+        (
+            security,
+            "AuthorizationPolicy",
+            all(&snapshot.authorization_policies),
+        ),
+        (
+            security,
+            "RequestAuthentication",
+            all(&snapshot.request_authentications),
         ),
         (
             "telemetry.istio.io",

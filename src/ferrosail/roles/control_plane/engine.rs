@@ -11,6 +11,7 @@ use mesh::Mesh;
 use serve::Shutdown;
 use serve::health::Check;
 use source::MeshMap;
+use source::jwks::{self, Blocked, Fetcher, Pace};
 use source::store::Store;
 use tokio::sync::watch;
 use tracing::{error, info, warn};
@@ -34,6 +35,17 @@ pub struct Settings {
     pub mesh_map: MeshMap,
     /// DNS domain of the cluster.
     pub domain: String,
+    /// How keys of issuers of tokens are fetched.
+    pub keys: KeyFetching,
+}
+
+/// How keys of issuers of tokens are fetched.
+#[derive(Clone, Debug, Default)]
+pub struct KeyFetching {
+    /// Where they are not fetched from.
+    pub blocked: Blocked,
+    /// How often.
+    pub pace: Pace,
 }
 
 /// What others read of a running engine.
@@ -57,8 +69,23 @@ pub fn start(
         source,
         mesh_map,
         domain,
+        keys,
     } = settings;
-    let (store, changes, view) = Store::new(&domain, 1);
+    // Objects, and keys of issuers of tokens.
+    let (store, changes, view) = Store::new(&domain, 2);
+    let ends = shutdown.clone();
+    let fetching = jwks::follow(
+        view.keys.clone(),
+        Fetcher::new(keys.blocked),
+        keys.pace,
+        changes.clone(),
+    );
+    services.spawn("keys", async move {
+        tokio::select! {
+            () = ends.cancelled() => {}
+            () = fetching => {}
+        }
+    });
     let ends = shutdown.clone();
     services.spawn("source", async move {
         let following = async {

@@ -8,9 +8,11 @@ use ca::issue::Lifetimes;
 use jiff::SignedDuration;
 use serve::http::Limits;
 use serve::logging::Format;
+use source::jwks::{Blocked, Pace};
 use tracing::warn;
 
 use super::Error;
+use super::engine::KeyFetching;
 
 /// Serve configuration, webhooks and certificates to the mesh.
 #[derive(Clone, Debug, clap::Args)]
@@ -126,6 +128,23 @@ pub struct Discovery {
         hide = true
     )]
     pub max_workload_cert_ttl: SignedDuration,
+    /// Between two fetches of the keys of an issuer of tokens.
+    #[arg(
+        long,
+        env = "PILOT_JWT_PUB_KEY_REFRESH_INTERVAL",
+        default_value = "20m",
+        hide = true
+    )]
+    pub key_refresh_interval: SignedDuration,
+    /// Ranges of addresses that keys are not fetched from.
+    #[arg(
+        long,
+        env = "BLOCKED_CIDRS_IN_JWKS_URIS",
+        default_value = "",
+        value_parser = Blocked::parse,
+        hide = true
+    )]
+    pub blocked_key_hosts: Blocked,
     #[command(flatten)]
     without_effect: WithoutEffect,
 }
@@ -205,6 +224,10 @@ impl Discovery {
                 Some(self.default_workload_cert_ttl),
             ),
             ("MAX_WORKLOAD_CERT_TTL", Some(self.max_workload_cert_ttl)),
+            (
+                "PILOT_JWT_PUB_KEY_REFRESH_INTERVAL",
+                Some(self.key_refresh_interval),
+            ),
         ] {
             if duration.is_some_and(|duration| !duration.is_positive()) {
                 return Err(Error::Option(format!("{flag}: expected more than 0s")));
@@ -214,6 +237,18 @@ impl Discovery {
             warn!("{flag} has no effect");
         }
         Ok(())
+    }
+
+    /// How keys of issuers of tokens are fetched.
+    pub fn keys(&self) -> KeyFetching {
+        let pace = Pace::default();
+        KeyFetching {
+            blocked: self.blocked_key_hosts.clone(),
+            pace: Pace {
+                refresh: self.key_refresh_interval.unsigned_abs(),
+                ..pace
+            },
+        }
     }
 
     /// `default` when none is set.

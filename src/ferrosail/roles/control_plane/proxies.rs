@@ -29,6 +29,7 @@ pub fn start(
         source: Source::Cluster(parts.client.clone()),
         mesh_map: MeshMap::of_revision(&options.namespace, options.revision()),
         domain: options.domain.clone(),
+        keys: options.keys(),
     };
     let loaded = parts
         .readiness

@@ -39,6 +39,7 @@ pub async fn run(options: Discovery, folder: PathBuf) -> Result<(), Error> {
         source: Source::Files(folder),
         mesh_map: MeshMap::of_revision(&options.namespace, options.revision()),
         domain: options.domain.clone(),
+        keys: options.keys(),
     };
     let loaded = readiness.check("configuration", "the files of the folder");
     let engine = engine::start(settings, &mut services, loaded, &shutdown);

@@ -1,0 +1,163 @@
+//! Which policies hold of whom, and what is closed because it cannot be read or asked.
+
+use api::mesh_config::MeshConfig;
+use api::security::authorization_policy::Action;
+use api::snapshot::{Locality, World, read};
+use serde_json::{Value, json};
+
+use super::Keys;
+use crate::{Flavour, Proxy, Security, compile};
+
+fn world(objects: &[Value]) -> World {
+    let mut world = World::new("cluster.local");
+    for object in objects {
+        let item = read(object).expect("it can be read");
+        world.put(item.expect("a kind of the mesh"));
+    }
+    world
+}
+
+fn proxy(kind: &str, namespace: &str, labels: &Value) -> Proxy {
+    let node = format!("{kind}~10.0.0.1~a.{namespace}~{namespace}.svc.cluster.local");
+    let metadata = json!({"NAMESPACE": namespace, "LABELS": labels});
+    let place = Locality::default();
+    Proxy::of_node(&node, &metadata, place, Flavour::Stock).expect("a node")
+}
+
+fn security(world: &World, proxy: &Proxy) -> Security {
+    let (mesh, _) = compile(world.snapshot());
+    Security::clone(&mesh.scope(proxy).security)
+}
+
+fn policy(namespace: &str, name: &str, spec: &Value) -> Value {
+    json!({"apiVersion": "security.istio.io/v1", "kind": "AuthorizationPolicy",
+        "metadata": {"name": name, "namespace": namespace}, "spec": spec})
+}
+
+fn tokens(namespace: &str, name: &str, spec: &Value) -> Value {
+    json!({"apiVersion": "security.istio.io/v1", "kind": "RequestAuthentication",
+        "metadata": {"name": name, "namespace": namespace}, "spec": spec})
+}
+
+fn names(security: &Security) -> Vec<&str> {
+    let policies = security.policies.iter();
+    policies.map(|policy| policy.meta.name()).collect()
+}
+
+#[test]
+fn policies_of_the_root_and_of_the_own_namespace_hold() {
+    let app = json!({"selector": {"matchLabels": {"app": "a"}}});
+    let gateway = json!({"targetRefs": [{"group": "gateway.networking.k8s.io", "kind": "Gateway",
+        "name": "edge"}]});
+    let world = world(&[
+        policy("shop", "own", &json!({})),
+        policy("shop", "selected", &app),
+        policy("istio-system", "root", &app),
+        policy("bank", "other", &json!({})),
+        policy("shop", "gateway", &gateway),
+    ]);
+    let own = security(&world, &proxy("sidecar", "shop", &json!({"app": "a"})));
+    assert_eq!(names(&own), ["root", "own", "selected"]);
+    let other = security(&world, &proxy("sidecar", "shop", &json!({"app": "b"})));
+    assert_eq!(names(&other), ["own"]);
+    let labels = json!({"gateway.networking.k8s.io/gateway-name": "edge"});
+    let edge = security(&world, &proxy("router", "shop", &labels));
+    assert_eq!(names(&edge), ["gateway", "own"]);
+}
+
+#[test]
+fn a_policy_that_cannot_be_read_closes_what_it_is_for() {
+    let bad = json!({"selector": {"matchLabels": {"app": "a"}}, "action": "ALOW", "rules": [{}]});
+    let world = world(&[policy("shop", "bad", &bad)]);
+    let (_, problems) = compile(world.snapshot());
+    let problem = problems[0].to_string();
+    assert!(
+        problem.starts_with("authorizationpolicy shop/bad: spec cannot be read"),
+        "{problem}"
+    );
+    let closed = security(&world, &proxy("sidecar", "shop", &json!({"app": "a"})));
+    let rules: Vec<usize> = closed
+        .of_action(Action::Deny)
+        .map(|policy| policy.spec.rules.len())
+        .collect();
+    assert_eq!(rules, [1]);
+    let open = security(&world, &proxy("sidecar", "shop", &json!({"app": "b"})));
+    assert_eq!(names(&open), [""; 0]);
+}
+
+#[test]
+fn tokens_of_a_request_authentication_that_cannot_be_read_are_refused() {
+    let world = world(&[tokens("shop", "bad", &json!({"jwtRules": [{"issuer": 7}]}))]);
+    let security = security(&world, &proxy("sidecar", "shop", &json!({})));
+    let keys: Vec<&Keys> = security.issuers.iter().map(|own| &own.keys).collect();
+    assert_eq!(keys, [&Keys::None]);
+    assert_eq!(compile(world.snapshot()).1.len(), 1);
+}
+
+#[test]
+fn issuers_are_ordered_by_name_and_have_the_keys_that_were_fetched() {
+    let rules = json!({"jwtRules": [{"issuer": "z", "jwksUri": "http://z"},
+        {"issuer": "a", "jwks": "{}"}, {"issuer": "m"}]});
+    let mut world = world(&[tokens("shop", "some", &rules)]);
+    let snapshot = world.snapshot().clone();
+    let policy = snapshot.request_authentications.values().next();
+    let rule = &policy.expect("one").spec.jwt_rules[0];
+    let source = rule.key_source().expect("a place");
+    assert!(world.learn(source.clone(), Some("keys".into())).relations);
+    assert!(!world.learn(source, Some("keys".into())).relations);
+    let security = security(&world, &proxy("sidecar", "shop", &json!({})));
+    let found: Vec<(&str, &Keys)> = security
+        .issuers
+        .iter()
+        .map(|own| (own.rule.issuer.as_str(), &own.keys))
+        .collect();
+    let known = |text: &str| Keys::Known(text.into());
+    let expected = [
+        ("a", &known("{}")),
+        ("m", &Keys::None),
+        ("z", &known("keys")),
+    ];
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn authorizers_that_nobody_can_ask_are_problems_of_their_policies() {
+    let custom =
+        |name: &str| json!({"action": "CUSTOM", "provider": {"name": name}, "rules": [{}]});
+    let service = json!({"apiVersion": "v1", "kind": "Service",
+        "metadata": {"name": "gate", "namespace": "authz"},
+        "spec": {"clusterIP": "10.0.0.1", "ports": [{"port": 80}]}});
+    let mut world = world(&[
+        service,
+        policy("shop", "good", &custom("gate")),
+        policy("shop", "lost", &custom("lost")),
+        policy("shop", "none", &custom("nobody")),
+    ]);
+    let at = |service: &str| json!({"service": service, "port": 80});
+    let config = json!({"extensionProviders": [
+        {"name": "gate", "envoyExtAuthzGrpc": at("gate.authz.svc.cluster.local")},
+        {"name": "lost", "envoyExtAuthzHttp": at("lost.authz.svc.cluster.local")}]});
+    world.configure(MeshConfig::parse(&config).expect("a mesh config"));
+    let (mesh, problems) = compile(world.snapshot());
+    let subjects: Vec<&str> = problems
+        .iter()
+        .map(|own| own.subject.name.as_str())
+        .collect();
+    assert_eq!(subjects, ["lost", "none"], "{problems:?}");
+    let scope = mesh.scope(&proxy("sidecar", "shop", &json!({})));
+    let asked: Vec<(&str, bool)> = scope
+        .security
+        .authorizers
+        .iter()
+        .map(|(name, found)| (name.as_str(), found.is_ok()))
+        .collect();
+    assert_eq!(asked, [("gate", true), ("lost", false), ("nobody", false)]);
+    // The host comes later.
+    let later = json!({"apiVersion": "v1", "kind": "Service",
+        "metadata": {"name": "lost", "namespace": "authz"},
+        "spec": {"clusterIP": "10.0.0.2", "ports": [{"port": 80}]}});
+    world.put(read(&later).expect("readable").expect("a kind"));
+    let (updated, problems) = crate::update(&mesh, world.snapshot());
+    assert_eq!(problems.len(), 1);
+    assert_eq!(updated, compile(world.snapshot()).0);
+}

@@ -1,0 +1,289 @@
+//! One fetch of keys over HTTP, through OpenID Connect Discovery where only the issuer is known. Users
+//! name the places, so some are out of bounds, and of what is found only a key set is taken.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use api::security::jwt::KeySource;
+use bytes::Bytes;
+use http::header::{ACCEPT, LOCATION};
+use http::{Request, Uri};
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::connect::dns::Name;
+use hyper_util::rt::TokioExecutor;
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject;
+use serde_json::Value;
+
+/// Further roots that servers of keys may have certificates of, as upstream mounts them.
+const EXTRA_ROOTS: &str = "/cacerts/extra.pem";
+/// A larger answer is no key set.
+const LARGEST: usize = 1 << 20;
+/// More redirections lead nowhere.
+const REDIRECTIONS: usize = 5;
+
+/// Addresses that are out of bounds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Blocked(Vec<(IpAddr, u8)>);
+
+impl Blocked {
+    /// Reads ranges as `BLOCKED_CIDRS_IN_JWKS_URIS` has them: `10.0.0.0/8,192.168.0.0/16`.
+    ///
+    /// # Errors
+    /// The first that is none.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let ranges = text.split(',').map(str::trim).filter(|own| !own.is_empty());
+        let read = ranges.map(|range| {
+            let parts = range.split_once('/');
+            let read = parts.and_then(|(address, length)| {
+                let address: IpAddr = address.parse().ok()?;
+                let longest = if address.is_ipv4() { 32 } else { 128 };
+                let length = length.parse().ok().filter(|length| *length <= longest)?;
+                Some((address, length))
+            });
+            read.ok_or_else(|| format!("{range:?} is no range of addresses, expected 10.0.0.0/8"))
+        });
+        Ok(Blocked(read.collect::<Result<_, _>>()?))
+    }
+
+    /// Whether nothing may be fetched from an address: never from where clouds tell machines their
+    /// secrets.
+    fn includes(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        let local = match address {
+            IpAddr::V4(own) => own.is_link_local() || own.octets() == [100, 100, 100, 200],
+            IpAddr::V6(own) => {
+                own.is_unicast_link_local()
+                    || own.segments() == [0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254]
+            }
+        };
+        local
+            || self.0.iter().any(|(range, length)| match (range, address) {
+                (IpAddr::V4(range), IpAddr::V4(own)) => {
+                    let shift = 32 - u32::from(*length);
+                    let part = |of: u32| of.checked_shr(shift).unwrap_or(0);
+                    part(u32::from(*range)) == part(u32::from(own))
+                }
+                (IpAddr::V6(range), IpAddr::V6(own)) => {
+                    let shift = 128 - u32::from(*length);
+                    let part = |of: u128| of.checked_shr(shift).unwrap_or(0);
+                    part(u128::from(*range)) == part(u128::from(own))
+                }
+                _ => false,
+            })
+    }
+}
+
+/// Names, without the addresses that are out of bounds.
+#[derive(Clone)]
+struct Resolver(Arc<Blocked>);
+
+impl tower_service::Service<Name> for Resolver {
+    type Response = std::vec::IntoIter<SocketAddr>;
+    type Error = std::io::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, name: Name) -> Self::Future {
+        let blocked = self.0.clone();
+        Box::pin(async move {
+            let host = name.as_str().to_owned();
+            let found = tokio::task::spawn_blocking(move || (host, 0).to_socket_addrs());
+            let found = found.await.map_err(std::io::Error::other)??;
+            let (allowed, refused): (Vec<SocketAddr>, Vec<SocketAddr>) =
+                found.partition(|address| !blocked.includes(address.ip()));
+            match (allowed.is_empty(), refused.first()) {
+                (true, Some(address)) => Err(std::io::Error::other(OutOfBounds(address.ip()))),
+                _ => Ok(allowed.into_iter()),
+            }
+        })
+    }
+}
+
+#[derive(Debug)]
+struct OutOfBounds(IpAddr);
+
+impl fmt::Display for OutOfBounds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "keys are not fetched from {}", self.0)
+    }
+}
+
+impl std::error::Error for OutOfBounds {}
+
+/// Fetches keys. Cheap to clone.
+#[derive(Clone)]
+pub struct Fetcher {
+    client: Client<HttpsConnector<HttpConnector<Resolver>>, Empty<Bytes>>,
+    blocked: Arc<Blocked>,
+}
+
+impl Fetcher {
+    /// One that trusts the roots of this machine, and those beside them that upstream mounts.
+    pub fn new(blocked: Blocked) -> Self {
+        let blocked = Arc::new(blocked);
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        if let Ok(extra) = CertificateDer::pem_file_iter(EXTRA_ROOTS) {
+            roots.add_parsable_certificates(extra.flatten());
+        }
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let tls = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("the provider has the default versions")
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let mut http = HttpConnector::new_with_resolver(Resolver(blocked.clone()));
+        http.enforce_http(false);
+        let connector = HttpsConnectorBuilder::new()
+            .with_tls_config(tls)
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(http);
+        // Keys are fetched rarely; connections are not kept for them.
+        let client = Client::builder(TokioExecutor::new())
+            .pool_max_idle_per_host(0)
+            .build(connector);
+        Fetcher { client, blocked }
+    }
+
+    /// The keys of a source.
+    pub(super) async fn keys(
+        &self,
+        source: &KeySource,
+        patience: Duration,
+    ) -> Result<Arc<str>, String> {
+        let fetching = async {
+            let uri = match source.uri.as_str() {
+                "" => self.discover(&source.issuer).await?,
+                uri => uri.to_owned(),
+            };
+            let text = self.get(&uri).await?;
+            key_set(text)
+        };
+        let waited = tokio::time::timeout(patience, fetching).await;
+        waited.unwrap_or_else(|_| Err(format!("no answer within {patience:?}")))
+    }
+
+    async fn discover(&self, issuer: &str) -> Result<String, String> {
+        let issuer = issuer.trim_end_matches('/');
+        let text = self
+            .get(&format!("{issuer}/.well-known/openid-configuration"))
+            .await?;
+        let found: Value = serde_json::from_str(&text).map_err(|error| error.to_string())?;
+        let uri = found["jwks_uri"].as_str().map(str::to_owned);
+        uri.ok_or_else(|| "its OpenID configuration has no jwks_uri".to_owned())
+    }
+
+    async fn get(&self, uri: &str) -> Result<String, String> {
+        let mut uri: Uri = uri.parse().map_err(|error| format!("{uri:?}: {error}"))?;
+        for _ in 0..=REDIRECTIONS {
+            let literal = uri.host().unwrap_or_default();
+            let literal = literal.trim_matches(['[', ']']).parse::<IpAddr>();
+            if let Ok(address) = literal
+                && self.blocked.includes(address)
+            {
+                return Err(OutOfBounds(address).to_string());
+            }
+            let request = Request::get(&uri).header(ACCEPT, "application/json");
+            let request = request
+                .body(Empty::new())
+                .map_err(|error| error.to_string())?;
+            let answer = self.client.request(request).await;
+            let answer = answer.map_err(|error| chain(&error))?;
+            let status = answer.status();
+            let to = answer
+                .headers()
+                .get(LOCATION)
+                .filter(|_| status.is_redirection());
+            if let Some(to) = to {
+                uri = redirected(&uri, to.to_str().unwrap_or_default())?;
+                continue;
+            }
+            if !status.is_success() {
+                return Err(format!("status {status}"));
+            }
+            let body = Limited::new(answer.into_body(), LARGEST).collect().await;
+            let body = body.map_err(|error| error.to_string())?.to_bytes();
+            return String::from_utf8(body.into()).map_err(|_| "no text".to_owned());
+        }
+        Err(format!("more than {REDIRECTIONS} redirections"))
+    }
+}
+
+fn redirected(from: &Uri, to: &str) -> Result<Uri, String> {
+    let wrong = |error: &dyn fmt::Display| format!("redirected to {to:?}: {error}");
+    let target: Uri = to.parse().map_err(|error| wrong(&error))?;
+    if target.scheme().is_some() {
+        return Ok(target);
+    }
+    let mut parts = from.clone().into_parts();
+    parts.path_and_query = target.into_parts().path_and_query;
+    Uri::from_parts(parts).map_err(|error| wrong(&error))
+}
+
+/// An error with its causes, of which the first says least.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        text = format!("{text}: {next}");
+        cause = next.source();
+    }
+    text
+}
+
+/// The text of a key set: nothing else that a user's address leads to is told to proxies.
+fn key_set(text: String) -> Result<Arc<str>, String> {
+    let found: Value = serde_json::from_str(&text).map_err(|_| "no JSON".to_owned())?;
+    match found["keys"].is_array() {
+        true => Ok(text.into()),
+        false => Err("no JSON Web Key Set: it has no list of keys".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Blocked, key_set};
+
+    #[test]
+    fn where_clouds_tell_secrets_is_out_of_bounds() {
+        let blocked = Blocked::parse("10.0.0.0/8, fd01::/16").expect("ranges");
+        for (address, expected) in [
+            ("169.254.169.254", true),
+            ("::ffff:169.254.169.254", true),
+            ("fe80::1", true),
+            ("fd00:ec2::254", true),
+            ("100.100.100.200", true),
+            ("10.1.2.3", true),
+            ("fd01::7", true),
+            ("11.1.2.3", false),
+            ("127.0.0.1", false),
+            ("fd02::7", false),
+        ] {
+            let address = address.parse().expect("an address");
+            assert_eq!(blocked.includes(address), expected, "{address}");
+        }
+        assert!(Blocked::parse("10.0.0.0/33").is_err());
+        let all = Blocked::parse("0.0.0.0/0").expect("a range");
+        assert!(all.includes("8.8.8.8".parse().expect("an address")));
+    }
+
+    #[test]
+    fn only_key_sets_are_taken() {
+        assert!(key_set(r#"{"keys":[]}"#.to_owned()).is_ok());
+        for wrong in ["", "secret", r#"{"keys":{}}"#, "[]"] {
+            assert!(key_set(wrong.to_owned()).is_err(), "{wrong}");
+        }
+    }
+}
