@@ -2,9 +2,11 @@
 //! HEALTHY, the CPU of a pass with nothing to do, and memory.
 //!
 //! Runs the binary that FERROSAIL names (target/release/ferrosail) against FERROSAIL_KUBECONFIG, where no other operator
-//! may be at work: `kubectl -n istio-operator scale deployment istio-operator --replicas=0`.
+//! may be at work: `kubectl -n istio-operator scale deployment istio-operator --replicas=0`. What the operator logs goes
+//! to target/operator-bench.log.
 
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
+use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 use e2e::{cluster, http};
@@ -29,10 +31,16 @@ impl Drop for Operator {
 
 impl Operator {
     fn start() -> Operator {
-        let binary =
-            std::env::var("FERROSAIL").unwrap_or_else(|_| "target/release/ferrosail".to_owned());
+        // Cargo starts benchmarks in the folder of their crate.
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let binary = std::env::var_os("FERROSAIL").map_or_else(
+            || root.join("target/release/ferrosail"),
+            |named| root.join(named),
+        );
         let kubeconfig =
             std::env::var("FERROSAIL_KUBECONFIG").expect("FERROSAIL_KUBECONFIG names a cluster");
+        let log = std::fs::File::create(root.join("target/operator-bench.log"))
+            .expect("a file for the log");
         let child = Command::new(&binary)
             .args([
                 "operator",
@@ -42,10 +50,30 @@ impl Operator {
                 "bench",
             ])
             .args(["--health-address", HEALTH, "--metrics-address", METRICS])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
+            .stdout(log.try_clone().expect("the same file"))
+            .stderr(log)
             .spawn();
-        Operator(child.unwrap_or_else(|error| panic!("{binary}: {error}")))
+        Operator(child.unwrap_or_else(|error| panic!("{}: {error}", binary.display())))
+    }
+
+    /// Panics when it has ended.
+    fn is_running(&mut self) {
+        if let Ok(Some(status)) = self.0.try_wait() {
+            panic!("the operator ended with {status}, see target/operator-bench.log");
+        }
+    }
+
+    /// Waits until it reconciles.
+    async fn ready(&mut self) {
+        for _ in 0..300 {
+            self.is_running();
+            let answer = http::get(HEALTH, HEALTH, "/readyz").await;
+            if answer.is_ok_and(|answer| answer.status == 200) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        panic!("the operator is not ready after 30 s, see target/operator-bench.log");
     }
 
     /// Processor time used so far.
@@ -123,23 +151,33 @@ fn resource(namespace: &str) -> Value {
     })
 }
 
-/// Waits until `count` resources fulfil `done`.
-async fn all(client: &Client, count: usize, done: impl Fn(&DynamicObject) -> bool) {
+/// Waits until `count` resources of the bench fulfil `done`, and all that exist do.
+async fn all(
+    client: &Client,
+    operator: &mut Operator,
+    count: usize,
+    done: impl Fn(&DynamicObject) -> bool,
+) {
     let api = cluster::dynamic(client, "install.istio.io/v1alpha1", "IstioOperator", None);
-    let mut last = 0;
+    let mut last = String::new();
     for _ in 0..6000 {
+        operator.is_running();
         let list = api.list(&Default::default()).await.expect("a list");
-        let found = list
+        let found: Vec<_> = list
             .items
             .iter()
-            .filter(|item| item.metadata.name.as_deref() == Some("edge"));
-        last = found.filter(|item| done(item)).count();
-        if last == count {
+            .filter(|item| item.metadata.name.as_deref() == Some("edge"))
+            .collect();
+        let finished = found.iter().filter(|item| done(item)).count();
+        if finished == count && found.len() == count {
             return;
         }
+        let late = found.iter().find(|item| !done(item));
+        let status = late.map(|item| item.data["status"]["message"].to_string());
+        last = format!("{finished} of {count}, one of the others: {status:?}");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    panic!("{last} of {count} after ten minutes");
+    panic!("after ten minutes {last}");
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -149,7 +187,15 @@ async fn main() {
         .find_map(|word| word.parse().ok())
         .unwrap_or(RESOURCES);
     let client = cluster::client().await;
-    let operator = Operator::start();
+    for document in cluster::documents("crds/istiooperators.install.istio.io.yaml") {
+        cluster::apply(&client, document).await.expect("the CRD");
+    }
+    // Where the operator's Lease is.
+    let home =
+        json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "istio-operator"}});
+    cluster::apply(&client, home).await.expect("a namespace");
+    let mut operator = Operator::start();
+    operator.ready().await;
     tokio::time::sleep(Duration::from_secs(5)).await;
     println!("at rest: {:.1} MB", operator.memory("VmRSS"));
 
@@ -165,7 +211,7 @@ async fn main() {
             .expect("an IstioOperator");
     }
     let created = begin.elapsed();
-    all(&client, count, |found| {
+    all(&client, &mut operator, count, |found| {
         found.data["status"]["status"] == "HEALTHY"
     })
     .await;
@@ -212,7 +258,7 @@ async fn main() {
             .await
             .expect("it can be deleted");
     }
-    all(&client, 0, |_| true).await;
+    all(&client, &mut operator, 0, |_| true).await;
     println!(
         "deleted after {:.1} s, memory {:.1} MB",
         begin.elapsed().as_secs_f64(),

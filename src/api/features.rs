@@ -1,6 +1,8 @@
 //! Switches of the control plane that upstream reads from its environment, under the same names.
 //! The environment itself is read at the edges.
 
+const SAMPLING: &str = "PILOT_TRACE_SAMPLING";
+
 /// What the environment switches. The default is that of an empty environment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Features {
@@ -100,7 +102,7 @@ impl Features {
     pub fn read<'a>(environment: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
         let mut features = Features::default();
         for (name, value) in environment {
-            if name == "PILOT_TRACE_SAMPLING" {
+            if name == SAMPLING {
                 if let Ok(percent) = value.parse::<f64>()
                     && (0.0..=100.0).contains(&percent)
                 {
@@ -118,6 +120,11 @@ impl Features {
             }
         }
         features
+    }
+
+    /// Whether a variable of this name is read.
+    pub fn reads(name: &str) -> bool {
+        name == SAMPLING || Features::default().named(name).is_some()
     }
 
     fn named(&mut self, name: &str) -> Option<&mut bool> {

@@ -12,6 +12,17 @@ use serde_json::{Map, Value};
 
 pub use strict::nearest;
 
+/// What is wrong with the form of a mesh configuration that stands at `path` of a specification:
+/// fields that no version in use knows, values of the wrong type.
+pub fn mesh_config_form(subject: &ObjectRef, path: &str, mesh: &Value) -> Vec<Problem> {
+    strict::check_mesh(subject, path, mesh)
+}
+
+/// The fields of a mesh configuration.
+pub fn mesh_config_fields() -> impl Iterator<Item = &'static str> {
+    shape::SHAPES.fields("meshConfig")
+}
+
 /// `apiVersion` of the resource.
 pub const API_VERSION: &str = "install.istio.io/v1alpha1";
 /// `kind` of the resource.

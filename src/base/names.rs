@@ -19,6 +19,8 @@ pub const NAMESPACES_WITHOUT_ROOT_CERT: [&str; 3] =
 pub const CA_LEASE: &str = "istio-namespace-controller-election";
 /// Lease of the operator that reconciles.
 pub const OPERATOR_LEASE: &str = "istio-operator-lock";
+/// Lease of the replica that starts its hosted control plane anew.
+pub const HOSTING_LEASE: &str = "istio-operator-hosting";
 /// Audience of the service account tokens that proxies present.
 pub const TOKEN_AUDIENCE: &str = "istio-ca";
 /// Trust domain when the mesh config names none.

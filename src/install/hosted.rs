@@ -21,7 +21,7 @@ const OF_PODS: [&str; 3] = [
 ];
 
 /// Settings of those kinds.
-const SETTINGS_OF_PODS: [&str; 13] = [
+const SETTINGS_OF_PODS: [&str; 15] = [
     "affinity",
     "hpaSpec",
     "imagePullPolicy",
@@ -35,6 +35,8 @@ const SETTINGS_OF_PODS: [&str; 13] = [
     "securityContext",
     "strategy",
     "tolerations",
+    "volumeMounts",
+    "volumes",
 ];
 
 /// The operator's own pods, which are in the namespace of the control plane: a Service selects pods of its own

@@ -30,7 +30,7 @@ pub use manifest::{ComponentManifest, Manifest, build, sort};
 pub use merge::merge;
 pub use object::Object;
 pub use profile::{profile, profiles};
-pub use resolve::{Install, Observed, Owner, resolve};
+pub use resolve::{IDLE_OF_PROXIES, Install, Observed, Owner, READ_BY_DISCOVERY, resolve};
 
 /// Registry and path of the images of this version, where nobody names another.
 pub const DEFAULT_HUB: &str = "localhost/ferrosail";

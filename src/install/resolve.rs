@@ -8,6 +8,9 @@ mod judge;
 mod layers;
 mod mesh_config;
 
+pub use inert::READ_BY_DISCOVERY;
+pub use mesh_config::IDLE_OF_PROXIES;
+
 use ::base::{ObjectRef, Problem, Severity};
 use api::istio_operator::IstioOperator;
 use serde_json::{Map, Value};

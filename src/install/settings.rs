@@ -28,7 +28,7 @@ enum Place {
     Container,
 }
 
-const SETTINGS: [(&str, Place); 16] = [
+const SETTINGS: [(&str, Place); 18] = [
     (
         "affinity",
         Place::Path(DEPLOYMENT, &["spec", "template", "spec", "affinity"]),
@@ -72,14 +72,16 @@ const SETTINGS: [(&str, Place); 16] = [
         "tolerations",
         Place::Path(DEPLOYMENT, &["spec", "template", "spec", "tolerations"]),
     ),
+    ("volumeMounts", Place::Container),
+    (
+        "volumes",
+        Place::Path(DEPLOYMENT, &["spec", "template", "spec", "volumes"]),
+    ),
 ];
 
 const DEPLOYMENT: &str = "Deployment";
 const SERVICE: &str = "Service";
 const BUDGET: &str = "PodDisruptionBudget";
-
-/// Settings of the API that reach no object.
-pub(crate) const WITHOUT_PLACE: [&str; 2] = ["volumeMounts", "volumes"];
 
 /// Puts the settings onto a component's objects.
 pub(crate) fn apply(objects: &mut [Object], k8s: &Map<String, Value>, target: &Target<'_>) {

@@ -83,7 +83,7 @@ fn a_revision_is_part_of_names_and_selectors() {
 
 #[test]
 fn the_sample_has_the_objects_of_upstream() {
-    let manifest = build(&install(SAMPLE));
+    let manifest = build(&install(SAMPLE).without_owner());
     let counts: Vec<(Component, usize)> = manifest
         .components
         .iter()
@@ -129,6 +129,20 @@ fn every_object_is_marked_as_the_owners() {
             }
         }
     }
+}
+
+#[test]
+fn what_an_operator_installs_may_write_statuses_too() {
+    let with = build(&install(SAMPLE));
+    let without = build(&install(SAMPLE).without_owner());
+    let known: BTreeSet<_> = without.objects().map(|object| &object.reference).collect();
+    let added = with
+        .objects()
+        .filter(|object| !known.contains(&object.reference));
+    let added: Vec<String> = added.map(|object| object.reference.to_string()).collect();
+    let expected = ["clusterrole", "clusterrolebinding"]
+        .map(|kind| format!("{kind} istiod-writeback-istio-system"));
+    assert_eq!(added, expected);
 }
 
 #[test]

@@ -70,6 +70,7 @@ pub async fn finalize(cr: &DynamicObject, ctx: &Context, memory: &mut Memory) ->
         );
     }
     ctx.wake_others(&owner);
+    ctx.metrics.deleted.inc();
     if done {
         let note = "every object of this installation is gone".to_owned();
         announce(ctx, cr, News::Deleted, None, note).await;

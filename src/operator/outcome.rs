@@ -95,10 +95,11 @@ impl Outcome {
         let waits = match self {
             Outcome::Deleting(_) => true,
             Outcome::Converged(progress) if progress.paused => false,
-            Outcome::Converged(progress) => progress
-                .components
-                .iter()
-                .any(|(_, state)| !matches!(state, State::Available | State::Disabled)),
+            Outcome::Converged(progress) => {
+                let mut states = progress.components.iter().map(|(_, state)| state);
+                !progress.unserved_gateways.is_empty()
+                    || states.any(|state| !matches!(state, State::Available | State::Disabled))
+            }
             Outcome::Invalid(_) | Outcome::Blocked(_) | Outcome::Silent => false,
         };
         match waits {

@@ -22,11 +22,13 @@ use crate::context::{Context, owner_of};
 use crate::finalize::{add_finalizer, finalize, has_finalizer};
 use crate::held::{held, plan_held};
 use crate::memory::Memory;
+use crate::metrics::ComponentLabels;
 use crate::outcome::{Outcome, Progress, State};
 use crate::removal::{failed, sweep};
 use crate::repair::{backoff, write};
 use crate::report::report;
 use crate::status::conditions;
+use crate::watch::serves;
 
 /// Pods are asked what is wrong with them when a component has been waited for this long.
 const BLAME_AFTER: Duration = Duration::from_secs(10);
@@ -62,11 +64,10 @@ async fn converge(cr: &DynamicObject, ctx: &Context, memory: &mut Memory) -> Out
     let install = match parse(cr).and_then(|parsed| install::resolve(&parsed, &seen)) {
         Ok(install) => install,
         Err(problems) => {
-            ctx.metrics.validation_errors.inc();
+            ctx.metrics.refused(&problems);
             return Outcome::Invalid(problems);
         }
     };
-    ctx.metrics.renders.inc();
     let owner = owner_of(cr);
     if let Err(error) = ctx.recall_record(&owner, memory).await {
         return Outcome::Blocked(failed(ctx, &error));
@@ -77,6 +78,11 @@ async fn converge(cr: &DynamicObject, ctx: &Context, memory: &mut Memory) -> Out
         Err(error) => return Outcome::Blocked(failed(ctx, &error)),
     };
     let manifest = install::build(&install);
+    for planned in manifest.components.iter().filter(|planned| planned.enabled) {
+        let component = planned.component.as_str();
+        let renders = &ctx.metrics.renders;
+        renders.get_or_create(&ComponentLabels { component }).inc();
+    }
     let needs = manifest.objects().map(|object| object.reference.clone());
     ctx.need(&owner, needs.collect());
     let generation = cr.metadata.generation.unwrap_or_default();
@@ -264,9 +270,8 @@ fn progress(
 /// gateways may be kept apart from it (`profile: empty`).
 fn served_by_another(ctx: &Context, install: &Install, owner: &Owner) -> bool {
     ctx.inventory().iter().any(|live| {
-        live.reference.kind == "Deployment"
+        serves(live)
             && live.reference.namespace.as_deref() == Some(&install.istio_namespace)
-            && live.component.as_deref() == Some(Component::Pilot.as_str())
             && live.owner.as_ref() != Some(owner)
             && !live.deleting
     })

@@ -265,9 +265,15 @@ impl Told {
 
 fn told(component: Component, state: &State, progress: &Progress) -> Told {
     let waiting = |what: &[String]| format!("waiting for {}", sentences(what.iter().cloned()));
+    let unserved = unserved(component, progress);
+    // Whatever hinders an object is told first: it stays true when the control plane comes.
+    let besides = |told: &str| match &unserved {
+        Some(unserved) => format!("{told}; besides, {unserved}"),
+        None => told.to_owned(),
+    };
     let (health, reason, message) = match state {
-        State::Failed(error) => (Health::Error, reason::APPLY_FAILED, error.clone()),
-        State::Contended(why) => (Health::Error, reason::OWNERSHIP_CONFLICT, why.clone()),
+        State::Failed(error) => (Health::Error, reason::APPLY_FAILED, besides(error)),
+        State::Contended(why) => (Health::Error, reason::OWNERSHIP_CONFLICT, besides(why)),
         State::Held(what) => (
             Health::Error,
             reason::PAUSED,
@@ -276,14 +282,15 @@ fn told(component: Component, state: &State, progress: &Progress) -> Told {
                 sentences(what.iter().cloned())
             ),
         ),
-        _ if gateways(component) && !progress.unserved_gateways.is_empty() => (
+        State::Pending => (
+            Health::Reconciling,
+            reason::PROGRESSING,
+            "about to be applied".to_owned(),
+        ),
+        _ if unserved.is_some() => (
             Health::Error,
             reason::CONTROL_PLANE_DISABLED,
-            format!(
-                "no control plane serves {}: components.pilot is disabled and no remote one is \
-                 named; enable components.pilot or set values.global.remotePilotAddress",
-                progress.unserved_gateways.join(", ")
-            ),
+            unserved.clone().unwrap_or_default(),
         ),
         State::Available | State::Disabled => (
             Health::Healthy,
@@ -292,11 +299,6 @@ fn told(component: Component, state: &State, progress: &Progress) -> Told {
                 Some(exempt) => format!("applied and available, {exempt}"),
                 None => "applied and available".to_owned(),
             },
-        ),
-        State::Pending => (
-            Health::Reconciling,
-            reason::PROGRESSING,
-            "about to be applied".to_owned(),
         ),
         State::Blocked(by) => (
             Health::Reconciling,
@@ -331,19 +333,27 @@ fn told(component: Component, state: &State, progress: &Progress) -> Told {
     }
 }
 
+/// That no control plane serves the gateways of a component, and what to do about it.
+fn unserved(component: Component, progress: &Progress) -> Option<String> {
+    let gateways = matches!(
+        component,
+        Component::IngressGateways | Component::EgressGateways
+    );
+    (gateways && !progress.unserved_gateways.is_empty()).then(|| {
+        format!(
+            "no control plane serves {}: components.pilot is disabled and no remote one is named; \
+             enable components.pilot or set values.global.remotePilotAddress",
+            progress.unserved_gateways.join(", ")
+        )
+    })
+}
+
 /// Which objects of a component an annotation leaves as they are.
 fn exempt(component: Component, progress: &Progress) -> Option<String> {
     let of_it = progress.ignored.iter().filter(|(of, _)| *of == component);
     let objects: Vec<String> = of_it.map(|(_, object)| object.clone()).collect();
     let all = sentences(objects.iter().cloned());
     (!objects.is_empty()).then(|| format!("left as they are by annotation: {all}"))
-}
-
-fn gateways(component: Component) -> bool {
-    matches!(
-        component,
-        Component::IngressGateways | Component::EgressGateways
-    )
 }
 
 /// A Problem without its subject, which is the resource that the status belongs to.

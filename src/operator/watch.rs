@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use futures::StreamExt;
 use futures::stream::{BoxStream, SelectAll};
-use install::Owner;
+use install::{Component, Owner};
 use kube::api::{DynamicObject, PartialObjectMeta};
 use kube::core::ApiResource;
 use kube::runtime::reflector::ObjectRef;
@@ -22,6 +22,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::context::{Context, owner_of};
 use crate::hosted::HostedBy;
+use crate::metrics::{KindLabels, ReasonLabels};
 
 /// A request to look at an IstioOperator.
 pub type Wake = ObjectRef<DynamicObject>;
@@ -63,12 +64,26 @@ pub async fn operators(
             Ok(Event::Init | Event::InitApply(_)) => Vec::new(),
             Err(error) => {
                 tracing::warn!(%error, "the watch on IstioOperators failed, retrying");
+                let reason = answered(&error).map_or("Unknown".to_owned(), |code| code.to_string());
+                let failed = &ctx.metrics.fetch_errors;
+                failed.get_or_create(&ReasonLabels { reason }).inc();
                 Vec::new()
             }
         };
         for owner in concerned {
             ask(wake, &owner).await;
         }
+    }
+}
+
+/// The HTTP status that a watch failed with.
+fn answered(error: &watcher::Error) -> Option<u16> {
+    match error {
+        watcher::Error::InitialListFailed(kube::Error::Api(status))
+        | watcher::Error::WatchStartFailed(kube::Error::Api(status))
+        | watcher::Error::WatchFailed(kube::Error::Api(status)) => Some(status.code),
+        watcher::Error::WatchError(status) => Some(status.code),
+        _ => None,
     }
 }
 
@@ -121,7 +136,7 @@ type Events = BoxStream<'static, (&'static Kind, watcher::Result<Event<Live>>)>;
 
 fn of_kind(ctx: &Context, kind: &'static Kind) -> Events {
     let resource = kind.api_resource();
-    let config = watcher::Config::default().labels(&rollout::gather::selector());
+    let config = watcher::Config::default().labels(&rollout::gather::selector(kind));
     match kind.depth {
         Depth::Metadata => {
             let api: Api<PartialObjectMeta> = Api::all_with(ctx.client.clone(), &resource);
@@ -151,6 +166,12 @@ fn live<K: Resource>(kind: &Kind, event: Event<K>, content: impl Fn(&K) -> &Valu
     }
 }
 
+/// Whether this is where proxies find a control plane, wherever its pods are. Gateways of other
+/// IstioOperators may hang on it.
+pub fn serves(live: &Live) -> bool {
+    live.reference.kind == "Service" && live.component.as_deref() == Some(Component::Pilot.as_str())
+}
+
 /// Returns whom an event concerns, and whether the kind is completely known now.
 fn take_in(
     ctx: &Context,
@@ -158,13 +179,24 @@ fn take_in(
     event: watcher::Result<Event<Live>>,
 ) -> (Vec<Owner>, bool) {
     let mut inventory = ctx.inventory();
-    match event {
+    let one_by_one = matches!(event, Ok(Event::Init | Event::InitApply(_)));
+    let result = match event {
         Ok(Event::Init) => {
             inventory.begin(kind);
             (Vec::new(), false)
         }
-        Ok(Event::InitApply(live) | Event::Apply(live)) => (inventory.observe(live), false),
-        Ok(Event::Delete(gone)) => (inventory.forget(&gone).into_iter().collect(), false),
+        Ok(Event::InitApply(live) | Event::Apply(live)) => {
+            let appeared = serves(&live) && inventory.get(&live.reference).is_none();
+            let concerned = inventory.observe(live);
+            match appeared {
+                true => (all(ctx), false),
+                false => (concerned, false),
+            }
+        }
+        Ok(Event::Delete(gone)) => match (inventory.forget(&gone), serves(&gone)) {
+            (Some(_), true) => (all(ctx), false),
+            (owner, _) => (owner.into_iter().collect(), false),
+        },
         Ok(Event::InitDone) => (inventory.finish(kind), true),
         Err(watcher::Error::InitialListFailed(kube::Error::Api(status))) if status.code == 404 => {
             // An API server that does not know the kind has no objects of it.
@@ -175,5 +207,14 @@ fn take_in(
             tracing::warn!(kind = kind.kind, %error, "a watch failed, retrying");
             (Vec::new(), false)
         }
+    };
+    // A listing is counted at its end.
+    if !one_by_one {
+        let all = inventory.iter();
+        let owned = all.filter(|live| live.reference.kind == kind.kind).count();
+        let kind = kind.kind.to_owned();
+        let gauge = ctx.metrics.owned.get_or_create_owned(&KindLabels { kind });
+        gauge.set(i64::try_from(owned).unwrap_or(i64::MAX));
     }
+    result
 }

@@ -5,6 +5,7 @@
 //! of our item, an apply adds ours beside theirs, and the API server may refuse the pair for as
 //! long as it stands. Such an object is mended: our lists are put in place whole.
 
+use std::borrow::Cow;
 use std::fmt::Debug;
 
 use base::{ObjectRef, labels};
@@ -17,6 +18,7 @@ use serde_json::{Value, json};
 
 use crate::change::edits;
 use crate::error::bounded;
+use crate::kind::VALIDATING;
 use crate::{Error, FieldChange, Kind, Live};
 
 /// Applies `object` and returns what the cluster then has. Its namespace is created when absent;
@@ -68,7 +70,8 @@ pub async fn dry_run(client: &Client, object: &Object) -> Result<Option<DynamicO
         dry_run: true,
         ..PatchParams::apply(labels::FIELD_MANAGER).force()
     };
-    match target.patch(&params, &Patch::Apply(&object.body)).await {
+    let body = to_apply(client, object).await?;
+    match target.patch(&params, &Patch::Apply(&body)).await {
         Err(Error::Apply { source, .. }) if lacks_namespace(&source) => Ok(None),
         answer => answer.map(Some),
     }
@@ -139,7 +142,8 @@ async fn applied(client: &Client, kind: &Kind, object: &Object) -> Result<Dynami
     let reference = &object.reference;
     let target = Target::new(client, kind, reference);
     let force = PatchParams::apply(labels::FIELD_MANAGER).force();
-    let body = Patch::Apply(&object.body);
+    let wanted = to_apply(client, object).await?;
+    let body = Patch::Apply(&wanted);
     let mut answer = target.patch(&force, &body).await;
     if let (Err(Error::Apply { source, .. }), Some(namespace)) = (&answer, &reference.namespace)
         && lacks_namespace(source)
@@ -149,7 +153,7 @@ async fn applied(client: &Client, kind: &Kind, object: &Object) -> Result<Dynami
     }
     if let Err(Error::Apply { source, .. }) = &answer
         && is_invalid(source)
-        && target.mend(&object.body).await.is_ok()
+        && target.mend(&wanted).await.is_ok()
     {
         answer = target.patch(&force, &body).await;
         if let Ok(applied) = &answer {
@@ -157,6 +161,30 @@ async fn applied(client: &Client, kind: &Kind, object: &Object) -> Result<Dynami
         }
     }
     answer
+}
+
+/// What is applied of an object. A webhook that fails open is one that istiod has not proved yet: once
+/// it exists, its `failurePolicy` is istiod's, and stays what it is.
+async fn to_apply<'a>(client: &Client, object: &'a Object) -> Result<Cow<'a, Value>, Error> {
+    let open = |webhook: &Value| webhook["failurePolicy"] == "Ignore";
+    let webhooks = |body: &'_ Value| body["webhooks"].as_array().cloned().unwrap_or_default();
+    let ours = webhooks(&object.body);
+    if object.reference.kind != VALIDATING || !ours.iter().any(open) {
+        return Ok(Cow::Borrowed(&object.body));
+    }
+    let standing = read(client, &object.reference).await?;
+    let standing = standing.map(|standing| webhooks(&standing.data));
+    let mut body = object.body.clone();
+    for webhook in body["webhooks"].as_array_mut().into_iter().flatten() {
+        let same = |other: &&Value| other["name"] == webhook["name"];
+        let known = standing.iter().flatten().find(same);
+        if let Some(policy) = known.map(|known| known["failurePolicy"].clone())
+            && policy.is_string()
+        {
+            webhook["failurePolicy"] = policy;
+        }
+    }
+    Ok(Cow::Owned(body))
 }
 
 struct Target<'a> {

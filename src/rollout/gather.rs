@@ -7,11 +7,19 @@ use kube::{Api, Client};
 
 use crate::error::bounded;
 use crate::kind::KINDS;
-use crate::{Error, Inventory, Live};
+use crate::{Error, Inventory, Kind, Live};
 
-/// The label selector of everything that belongs to an installation.
-pub fn selector() -> String {
-    format!("{}={}", labels::MANAGED, labels::MANAGED_RECONCILE)
+/// The label selector of everything of `kind` that belongs to an installation. Kubernetes copies the
+/// labels of a Service onto the slices of endpoints that it makes for it; these are not ours.
+pub fn selector(kind: &Kind) -> String {
+    let ours = format!("{}={}", labels::MANAGED, labels::MANAGED_RECONCILE);
+    match kind.kind {
+        "EndpointSlice" => {
+            let by = "endpointslice.kubernetes.io/managed-by";
+            format!("{ours},{by}!=endpointslice-controller.k8s.io")
+        }
+        _ => ours,
+    }
 }
 
 /// Major and minor version of the API server; absent when it does not say them as numbers.
@@ -34,8 +42,8 @@ pub async fn kubernetes_version(client: &Client) -> Result<Option<(u32, u32)>, E
 /// know has no objects.
 pub async fn inventory(client: &Client) -> Result<Inventory, Error> {
     let mut inventory = Inventory::default();
-    let params = ListParams::default().labels(&selector());
     for kind in KINDS {
+        let params = ListParams::default().labels(&selector(kind));
         let api: Api<DynamicObject> = Api::all_with(client.clone(), &kind.api_resource());
         let what = || format!("the list of {}", kind.plural);
         let listed = bounded(what, api.list(&params), |source| Error::Read {

@@ -70,19 +70,22 @@ const fn with_status(kind: Kind) -> Kind {
 
 const RBAC: &str = "rbac.authorization.k8s.io/v1";
 const ADMISSION: &str = "admissionregistration.k8s.io/v1";
+/// The kind whose `failurePolicy` is istiod's.
+pub(crate) const VALIDATING: &str = "ValidatingWebhookConfiguration";
 
 /// Every kind, webhooks first: that is the order in which a teardown deletes, and a webhook
 /// without its server would refuse the pods of everyone else.
 #[rustfmt::skip]
 pub const KINDS: &[Kind] = &[
     kind(ADMISSION, "MutatingWebhookConfiguration", "mutatingwebhookconfigurations", false, Teardown::First),
-    kind(ADMISSION, "ValidatingWebhookConfiguration", "validatingwebhookconfigurations", false, Teardown::First),
+    kind(ADMISSION, VALIDATING, "validatingwebhookconfigurations", false, Teardown::First),
     kind(ADMISSION, "ValidatingAdmissionPolicyBinding", "validatingadmissionpolicybindings", false, Teardown::First),
     kind(ADMISSION, "ValidatingAdmissionPolicy", "validatingadmissionpolicies", false, Teardown::First),
     kind("autoscaling/v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers", true, Teardown::First),
     kind("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets", true, Teardown::First),
     with_status(kind("apps/v1", "Deployment", "deployments", true, Teardown::First)),
     kind("v1", "Service", "services", true, Teardown::First),
+    kind("discovery.k8s.io/v1", "EndpointSlice", "endpointslices", true, Teardown::First),
     kind("networking.k8s.io/v1", "NetworkPolicy", "networkpolicies", true, Teardown::Last),
     kind("v1", "ConfigMap", "configmaps", true, Teardown::Last),
     kind(RBAC, "RoleBinding", "rolebindings", true, Teardown::Last),

@@ -6,6 +6,7 @@ use install::Owner;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::Value;
 
+use crate::kind::VALIDATING;
 use crate::{Kind, managed};
 
 /// An object as the cluster has it.
@@ -104,7 +105,11 @@ impl Live {
             deleting: metadata.deletion_timestamp.is_some(),
             ignored: ignored.is_some_and(|value| value == "true"),
             applied: ours.is_some(),
-            fields: ours.map_or(0, managed::fingerprint),
+            fields: ours.map_or(0, |fields| {
+                managed::fingerprint(fields, |field| {
+                    kind.kind == VALIDATING && field == "f:failurePolicy"
+                })
+            }),
             other_manager: managed::latest_other(metadata),
             state: state(kind, metadata.generation.unwrap_or_default(), content),
         }

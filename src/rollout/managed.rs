@@ -78,10 +78,12 @@ fn collect(fields: &Value, path: &mut Path, found: &mut BTreeSet<Path>) {
 }
 
 /// A number that changes with the set of fields and with nothing else: the API server is free to
-/// change their order (a scale that changes nothing does). The same in every process.
-pub(crate) fn fingerprint(fields: &Value) -> u64 {
+/// change their order (a scale that changes nothing does). The same in every process. Fields of
+/// which `passed_over` holds do not count.
+pub(crate) fn fingerprint(fields: &Value, passed_over: impl Fn(&str) -> bool) -> u64 {
     let mut text = String::new();
-    for path in paths(fields) {
+    let counts = |path: &Path| !path.last().is_some_and(|field| passed_over(field));
+    for path in paths(fields).iter().filter(|path| counts(path)) {
         text.push_str(&path.join("\u{1f}"));
         text.push('\n');
     }

@@ -1,5 +1,5 @@
-//! The table of an IstioOperator's fields (`fields.yaml`), read once. Says what a field looks
-//! like, never what a value means.
+//! The tables of an IstioOperator's fields (`fields.yaml`, `mesh_fields.yaml`), read once. They say
+//! what a field looks like, never what a value means.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -21,6 +21,8 @@ pub(super) enum Shape {
     TextsOrNumbers,
     TextOrNumber,
     WholeOrText,
+    /// One of these words.
+    OneOf(Vec<String>),
     /// A type of the Kubernetes API, by its schema's name.
     Kubernetes(String),
     /// A shape of the table, by its name.
@@ -38,23 +40,44 @@ impl Shapes {
         self.named("spec")
     }
 
-    /// Follows a name that the table itself uses.
+    #[cfg(test)]
+    pub(super) fn all(&self) -> impl Iterator<Item = &Shape> {
+        self.0.values()
+    }
+
+    /// The fields of a shape of the tables.
+    pub(super) fn fields(&'static self, name: &str) -> impl Iterator<Item = &'static str> {
+        let fields = match self.named(name) {
+            Shape::Fields(fields) => Some(fields),
+            _ => None,
+        };
+        fields.into_iter().flatten().map(|(name, _)| name.as_str())
+    }
+
+    /// Follows a name that the tables themselves use.
     pub(super) fn named(&self, name: &str) -> &Shape {
         self.0
             .get(name)
-            .expect("every name in fields.yaml is defined there, which a test checks")
+            .expect("every name in the tables is defined there, which a test checks")
     }
 }
 
-/// The table, parsed on first use.
+/// The tables, parsed on first use.
 pub(super) static SHAPES: LazyLock<Shapes> = LazyLock::new(|| {
-    let documents = yaml::documents(include_str!("fields.yaml"))
-        .expect("fields.yaml is part of the program and a test parses it");
-    let shapes = documents
-        .first()
-        .and_then(Value::as_object)
-        .expect("fields.yaml holds one map");
-    Shapes(fields(shapes))
+    let mut shapes = BTreeMap::new();
+    for table in [
+        include_str!("fields.yaml"),
+        include_str!("mesh_fields.yaml"),
+    ] {
+        let documents = yaml::documents(table)
+            .expect("the tables are part of the program and a test parses them");
+        let table = documents
+            .first()
+            .and_then(Value::as_object)
+            .expect("each holds one map");
+        shapes.extend(fields(table));
+    }
+    Shapes(shapes)
 });
 
 fn fields(map: &Map<String, Value>) -> BTreeMap<String, Shape> {
@@ -70,6 +93,9 @@ fn shape(value: &Value) -> Shape {
         Value::String(word) => match word.split_once(' ') {
             Some(("k8s", name)) => Shape::Kubernetes(name.to_owned()),
             Some(("use", name)) => Shape::Use(name.to_owned()),
+            Some(("one-of", words)) => {
+                Shape::OneOf(words.split_whitespace().map(str::to_owned).collect())
+            }
             _ => self::word(word),
         },
         other => panic!("{other} is no shape; fields.yaml is part of the program"),

@@ -17,6 +17,16 @@ pub(super) fn check(subject: &ObjectRef, spec: &Value) -> Vec<Problem> {
     walk.problems
 }
 
+/// All that is wrong with the form of a mesh configuration that stands at `path`.
+pub(super) fn check_mesh(subject: &ObjectRef, path: &str, mesh: &Value) -> Vec<Problem> {
+    let mut walk = Walk {
+        subject,
+        problems: Vec::new(),
+    };
+    walk.shape(path, mesh, SHAPES.named("meshConfig"));
+    walk.problems
+}
+
 struct Walk<'a> {
     subject: &'a ObjectRef,
     problems: Vec<Problem>,
@@ -66,6 +76,16 @@ impl Walk<'_> {
             Shape::TextOrNumber => self.expect(path, value, "a text or a number", |value| {
                 value.is_string() || value.is_number()
             }),
+            Shape::OneOf(words) => {
+                if !value
+                    .as_str()
+                    .is_some_and(|text| words.iter().any(|word| word == text))
+                {
+                    let message = format!("is {value}, expected one of {}", words.join(", "));
+                    let problem = Problem::error(self.subject, path, "InvalidValue", message);
+                    self.problems.push(problem);
+                }
+            }
             Shape::WholeOrText => {
                 self.expect(path, value, "a whole number or a text", |value| {
                     is_whole(value) || value.is_string()

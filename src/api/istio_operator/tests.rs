@@ -46,6 +46,28 @@ fn unknown_fields_name_the_nearest_known_one() {
 }
 
 #[test]
+fn a_mesh_configuration_has_a_form_too_wherever_it_is_given() {
+    check(
+        "{meshConfig: {acessLogFile: /dev/stdout, defaultConfig: {tracing: {zipkn: {}}}}}",
+        &[
+            "spec.meshConfig.acessLogFile is not a known field, did you mean accessLogFile",
+            "spec.meshConfig.defaultConfig.tracing.zipkn is not a known field, did you mean zipkin",
+        ],
+    );
+    check(
+        "{values: {meshConfig: {accessLogEncoding: XML, enableTracing: 'no'}}}",
+        &[
+            "spec.values.meshConfig.accessLogEncoding is \"XML\", expected one of TEXT, JSON",
+            "spec.values.meshConfig.enableTracing is the text \"no\", expected true or false",
+        ],
+    );
+    check(
+        "{meshConfig: {defaultConfig: {proxyMetadata: {A: true}}}}",
+        &["spec.meshConfig.defaultConfig.proxyMetadata.A is true, expected a text"],
+    );
+}
+
+#[test]
 fn a_name_far_from_all_lists_what_is_accepted() {
     check(
         "{values: {telemetry: {v2: {zzzzzzzz: true}}}}",
@@ -93,7 +115,9 @@ fn partial_kubernetes_settings_and_numbers_for_texts_are_accepted() {
         "{components: {pilot: {k8s: {strategy: {rollingUpdate: {maxSurge: 1}}}}}}",
         "{components: {pilot: {k8s: {podDisruptionBudget: {maxUnavailable: 30%}}}}}",
         "{components: {pilot: {enabled: null}}, values: null}",
-        "{meshConfig: {anything: [goes]}, unvalidatedValues: {my: own}}",
+        "{meshConfig: {accessLogFile: /dev/stdout}, unvalidatedValues: {meshConfig: {my: own}}}",
+        "{meshConfig: {defaultConfig: {concurrency: '2', tracing: {sampling: 0.5}, proxyMetadata: {A: 'true'}}}}",
+        "{meshConfig: {extensionProviders: [{name: otel, opentelemetry: {service: a, port: 4317}}]}}",
     ] {
         assert_eq!(parse(spec).err(), None, "{spec}");
     }
@@ -143,17 +167,5 @@ fn every_name_in_the_table_is_defined() {
             _ => {}
         }
     }
-    for name in [
-        "spec",
-        "component",
-        "gateway",
-        "k8s",
-        "values",
-        "cni",
-        "gatewayValues",
-        "global",
-        "pilot",
-    ] {
-        walk(SHAPES.named(name));
-    }
+    SHAPES.all().for_each(walk);
 }

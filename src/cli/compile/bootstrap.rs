@@ -171,6 +171,21 @@ mod tests {
     }
 
     #[test]
+    fn what_has_no_effect_on_a_proxy_is_named_by_the_installation_too() {
+        let layer = json!({
+            "statsdUdpAddress": "a:1", "envoyMetricsService": {}, "envoyAccessLogService": {},
+            "privateKeyProvider": {}, "tracing": {"lightstep": {}, "stackdriver": {}, "openCensusAgent": {}},
+        });
+        let proxy = bootstrap::ProxyConfig::merge(&[layer]).expect("a proxy config");
+        let told = proxy.without_effect();
+        assert_eq!(told.len(), 7, "{told:?}");
+        for sentence in &told {
+            let named = |field: &&str| sentence.contains(&format!(" {field} "));
+            assert!(install::IDLE_OF_PROXIES.iter().any(named), "{sentence}");
+        }
+    }
+
+    #[test]
     fn what_cannot_be_used_is_named() {
         let with = |key: &str, value: Value| {
             let mut entry = entry();

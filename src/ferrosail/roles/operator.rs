@@ -4,6 +4,7 @@
 mod hosting;
 #[cfg(test)]
 mod manifests;
+mod turn;
 
 use std::convert::Infallible;
 use std::path::PathBuf;

@@ -81,6 +81,9 @@ pub(super) fn cluster(context: Context<'_>) -> Vec<Object> {
         let mut granted = rules(&discovery(&[&multicluster]));
         granted.extend(optional(context));
         objects.extend(of_istiod("istiod-clusterrole", granted));
+        if context.install.owner.is_some() {
+            objects.extend(of_istiod("istiod-writeback", rules(&[WRITEBACK])));
+        }
         if env("PILOT_ENABLE_GATEWAY_API_DEPLOYMENT_CONTROLLER") != "false" {
             let granted = rules(GATEWAY_CONTROLLER);
             objects.extend(of_istiod("istiod-gateway-controller", granted));
@@ -91,6 +94,19 @@ pub(super) fn cluster(context: Context<'_>) -> Vec<Object> {
     }
     objects
 }
+
+/// To tell in the status of people's objects what became of them, which upstream's istiod does not
+/// do. For what people apply themselves (`manifest generate`), roles stay those of upstream.
+const WRITEBACK: Rule<'static> = (
+    &[
+        "extensions.istio.io",
+        "networking.istio.io",
+        "security.istio.io",
+        "telemetry.istio.io",
+    ],
+    &["*/status"],
+    UPDATE,
+);
 
 /// What the Gateway API's controller creates for each Gateway.
 const GATEWAY_CONTROLLER: &[Rule<'static>] = &[

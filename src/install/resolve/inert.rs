@@ -1,6 +1,8 @@
 //! Values that upstream knows and that change nothing here, so that nobody believes they do. A test
 //! tries every value and keeps the list true.
 
+use api::features::Features;
+
 /// Paths below `values`; what stands below one of them changes nothing either.
 pub(super) const INERT: &[&str] = &[
     "base.validateGateway",
@@ -31,6 +33,27 @@ pub(super) const INERT: &[&str] = &[
     "sidecarInjectorWebhook.injectionURL",
     "ztunnel",
 ];
+
+/// Variables that the discovery role takes where its command line says nothing. A test of that role
+/// keeps the list true.
+pub const READ_BY_DISCOVERY: &[&str] = &[
+    "CLUSTER_ID",
+    "COMPLIANCE_POLICY",
+    "DEFAULT_WORKLOAD_CERT_TTL",
+    "ISTIOD_CUSTOM_HOST",
+    "MAX_WORKLOAD_CERT_TTL",
+    "PILOT_CERT_PROVIDER",
+    "PILOT_ENABLE_XDS_IDENTITY_CHECK",
+    "POD_NAME",
+    "POD_NAMESPACE",
+    "REVISION",
+    "TOKEN_AUDIENCES",
+];
+
+/// Whether the control plane reads a variable of this name.
+pub(super) fn reads(name: &str) -> bool {
+    READ_BY_DISCOVERY.contains(&name) || Features::reads(name)
+}
 
 #[cfg(test)]
 mod tests;

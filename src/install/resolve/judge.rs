@@ -1,22 +1,23 @@
 //! What is wrong with a specification whose form is right, and what of it is understood but not
 //! built. Every judgement is a Problem; nothing is changed here.
 
+use base::condition::UNSUPPORTED;
 use base::{ObjectRef, Problem};
 use serde_json::{Map, Value};
 
 use super::form::{LABEL, TAG, is_hub, is_label, is_tag};
-use super::inert::INERT;
+use super::inert::{INERT, reads};
 use super::layers::Named;
 use super::{Gateway, Install};
 use crate::merge::{at, map_at};
 use crate::profile::{self, COMPATIBILITY, PLATFORMS};
 use crate::scaling::Scaling;
-use crate::settings::WITHOUT_PLACE;
 use crate::values::text;
 
-const UNSUPPORTED: &str = "Unsupported";
 const INVALID: &str = "InvalidValue";
 const NO_EFFECT: &str = "NoEffect";
+/// Profiles of meshes without sidecars.
+const AMBIENT: [&str; 2] = ["ambient", "openshift-ambient"];
 /// Oldest version of Kubernetes that the rendered objects are made for.
 const OLDEST_KUBERNETES: (u32, u32) = (1, 32);
 
@@ -33,13 +34,26 @@ pub(super) fn before_merge(subject: &ObjectRef, user: &Map<String, Value>) -> Ve
             problems.push(unsupported(subject, &format!("spec.{field}"), what));
         }
     }
+    for (field, profile) in [
+        ("spec.profile", user.get("profile").and_then(Value::as_str)),
+        (
+            "spec.values.profile",
+            Named::of(map_at(user, &["values"])).profile.as_deref(),
+        ),
+    ] {
+        if profile.is_some_and(|profile| AMBIENT.contains(&profile)) {
+            problems.push(unsupported(subject, field, "ambient mode"));
+        }
+    }
     let values = map_at(user, &["values"]);
+    // It is passed on to injection, as upstream does; what it counts on is not installed.
+    if at(values, &["pilot", "cni", "enabled"]) == Some(&Value::Bool(true)) {
+        problems.push(without_cni(subject, "spec.values.pilot.cni.enabled"));
+    }
     for path in INERT {
         let steps: Vec<&str> = path.split('.').collect();
         if at(values, &steps).is_some_and(|value| !is_empty(value)) {
-            let message = "is understood and changes nothing yet";
-            let field = format!("spec.values.{path}");
-            problems.push(Problem::warning(subject, field, UNSUPPORTED, message));
+            problems.push(idle(subject, &format!("spec.values.{path}")));
         }
     }
     problems
@@ -71,6 +85,8 @@ pub(super) fn after_merge(install: &Install, merged: &Map<String, Value>) -> Vec
     judge.named_values(merged);
     judge.images(merged);
     judge.revision(&install.revision);
+    judge.namespace(install, merged);
+    judge.environment(install);
     for (component, spec) in map_at(merged, &["components"]) {
         judge.component(component, spec);
     }
@@ -187,15 +203,40 @@ impl Judge<'_> {
         }
     }
 
+    /// Upstream's first operators installed into this namespace, later ones do not read it.
+    fn namespace(&mut self, install: &Install, merged: &Map<String, Value>) {
+        let given = merged.get("namespace").map(text).unwrap_or_default();
+        if !given.is_empty() && given != install.istio_namespace {
+            let message = format!(
+                "is {given:?} and changes nothing; the root namespace is {}, as \
+                 spec.values.global.istioNamespace says",
+                install.istio_namespace
+            );
+            self.warning("spec.namespace", UNSUPPORTED, message);
+        }
+    }
+
+    /// Variables of the control plane that it does not read.
+    fn environment(&mut self, install: &Install) {
+        let env = install.pilot.iter().flat_map(|pilot| &pilot.values.env);
+        for (name, _) in env.filter(|(name, _)| !reads(name)) {
+            let field = format!("spec.values.pilot.env.{name}");
+            let message = "is a variable that the control plane does not read yet";
+            self.warning(&field, UNSUPPORTED, message.to_owned());
+        }
+    }
+
     /// What can be said of a component before its values are known.
     fn component(&mut self, name: &str, spec: &Value) {
         let field = format!("spec.components.{name}");
         let on = |spec: &Value| spec.get("enabled") == Some(&Value::Bool(true));
         match (name, spec) {
-            ("cni", spec) if on(spec) => self.unsupported(&field, "the CNI plugin"),
+            ("cni", spec) if on(spec) => self.problems.push(without_cni(self.subject, &field)),
             ("ztunnel", spec) if on(spec) => self.unsupported(&field, "ambient mode"),
             ("istiodRemote", spec) if on(spec) => {
-                self.unsupported(&field, "a remote control plane");
+                let message = "is understood and changes nothing; for a control plane elsewhere \
+                               set profile: remote, or values.istiodRemote";
+                self.warning(&field, UNSUPPORTED, message.to_owned());
             }
             ("base" | "pilot", spec) => self.settings(&field, spec),
             (_, Value::Array(gateways)) => {
@@ -208,6 +249,10 @@ impl Judge<'_> {
     }
 
     fn settings(&mut self, field: &str, spec: &Value) {
+        if spec.get("spec").is_some_and(|value| !is_empty(value)) {
+            self.problems
+                .push(idle(self.subject, &format!("{field}.spec")));
+        }
         let Some(k8s) = spec.get("k8s").and_then(Value::as_object) else {
             return;
         };
@@ -217,9 +262,7 @@ impl Judge<'_> {
             if is_empty(value) {
                 continue;
             }
-            if WITHOUT_PLACE.contains(&name.as_str()) {
-                self.unsupported(&field, "this setting");
-            } else if only_overlays && name != "overlays" {
+            if only_overlays && name != "overlays" {
                 let message = "has no effect, the base component has no workload";
                 self.warning(&field, NO_EFFECT, message.to_owned());
             }
@@ -330,8 +373,23 @@ fn unsupported(subject: &ObjectRef, field: &str, what: &str) -> Problem {
     Problem::warning(subject, field, UNSUPPORTED, message)
 }
 
+/// The CNI plugin is asked for.
+fn without_cni(subject: &ObjectRef, field: &str) -> Problem {
+    let problem = unsupported(subject, field, "the CNI plugin");
+    Problem {
+        message: format!("{}; pods are injected as if it were there", problem.message),
+        ..problem
+    }
+}
+
+/// A field that upstream knows and that nothing here reads.
+pub(super) fn idle(subject: &ObjectRef, field: &str) -> Problem {
+    let message = "is understood and changes nothing yet";
+    Problem::warning(subject, field, UNSUPPORTED, message)
+}
+
 /// Says nothing: what is off or empty needs no warning.
-fn is_empty(value: &Value) -> bool {
+pub(super) fn is_empty(value: &Value) -> bool {
     match value {
         Value::Null | Value::Bool(false) => true,
         Value::String(text) => text.is_empty(),

@@ -1,150 +1,45 @@
-//! What the mesh configuration of a specification means, and what of it nobody would understand.
-//! Fields of the wrong type and values without a meaning are errors; a field that no version in
-//! use knows is a warning, since specifications outlive fields.
+//! What the mesh configuration of a specification means: values without a meaning are errors,
+//! fields that nothing here reads are named. Its form was checked when it was parsed.
 
 use std::collections::BTreeSet;
 
-use api::istio_operator::nearest;
+use api::fields::fields_of;
+use api::istio_operator::{mesh_config_fields, mesh_config_form};
 use api::mesh_config::MeshConfig;
 use base::{ObjectRef, Problem};
 use serde_json::{Map, Value};
 
 use super::form::is_label;
+use super::judge::{self, is_empty};
 use crate::merge::map_at;
-
-/// Fields of a mesh configuration.
-const FIELDS: &[&str] = &[
-    "accessLogEncoding",
-    "accessLogFile",
-    "accessLogFormat",
-    "ca",
-    "caCertificates",
-    "certificates",
-    "configSources",
-    "connectTimeout",
-    "defaultConfig",
-    "defaultDestinationRuleExportTo",
-    "defaultHttpRetryPolicy",
-    "defaultInboundHttpRetryPolicy",
-    "defaultProviders",
-    "defaultServiceExportTo",
-    "defaultTrafficPolicy",
-    "defaultVirtualServiceExportTo",
-    "disableEnvoyListenerLog",
-    "discoverySelectors",
-    "dnsRefreshRate",
-    "enableAutoMtls",
-    "enableEnvoyAccessLogService",
-    "enablePrometheusMerge",
-    "enableTracing",
-    "extensionProviders",
-    "h2UpgradePolicy",
-    "hboneIdleTimeout",
-    "inboundClusterStatName",
-    "inboundTrafficPolicy",
-    "ingressClass",
-    "ingressControllerMode",
-    "ingressSelector",
-    "ingressService",
-    "localityLbSetting",
-    "meshMTLS",
-    "outboundClusterStatName",
-    "outboundTrafficPolicy",
-    "pathNormalization",
-    "protocolDetectionTimeout",
-    "proxyHttpPort",
-    "proxyInboundListenPort",
-    "proxyListenPort",
-    "rootNamespace",
-    "serviceEntryVisibility",
-    "serviceScopeConfigs",
-    "serviceSettings",
-    "tcpKeepalive",
-    "tlsDefaults",
-    "trustDomain",
-    "trustDomainAliases",
-    "verifyCertificateAtClient",
-    "zoneAwareLbSetting",
-];
-
-/// Fields of `defaultConfig`.
-const PROXY_FIELDS: &[&str] = &[
-    "availabilityZone",
-    "binaryPath",
-    "caCertificatesPem",
-    "concurrency",
-    "configPath",
-    "connectionSettings",
-    "controlPlaneAuthPolicy",
-    "customConfigFile",
-    "discoveryAddress",
-    "discoveryRefreshDelay",
-    "drainDuration",
-    "envoyAccessLogService",
-    "envoyMetricsService",
-    "envoyMetricsServiceAddress",
-    "extraStatTags",
-    "fileFlushInterval",
-    "fileFlushMinSizeKb",
-    "gatewayTopology",
-    "holdApplicationUntilProxyStarts",
-    "image",
-    "interceptionMode",
-    "meshId",
-    "privateKeyProvider",
-    "proxyAdminPort",
-    "proxyBootstrapTemplatePath",
-    "proxyHeaders",
-    "proxyMetadata",
-    "proxyStatsMatcher",
-    "readinessProbe",
-    "runtimeValues",
-    "sds",
-    "serviceCluster",
-    "statNameLength",
-    "statsCompression",
-    "statsdUdpAddress",
-    "statusPort",
-    "terminationDrainDuration",
-    "tracing",
-    "tracingServiceName",
-    "zipkinAddress",
-];
-
-/// Kinds of extension providers.
-const PROVIDERS: &[&str] = &[
-    "datadog",
-    "envoyExtAuthzGrpc",
-    "envoyExtAuthzHttp",
-    "envoyFileAccessLog",
-    "envoyHttpAls",
-    "envoyOtelAls",
-    "envoyTcpAls",
-    "lightstep",
-    "opencensus",
-    "opentelemetry",
-    "prometheus",
-    "sds",
-    "skywalking",
-    "stackdriver",
-    "zipkin",
-];
 
 /// Providers that exist without being configured.
 const BUILT_IN: [&str; 3] = ["prometheus", "stackdriver", "envoy"];
 
-/// Enumerations that are kept as text.
-const WORDS: [(&[&str], &[&str]); 4] = [
-    (&["accessLogEncoding"], &["TEXT", "JSON"]),
-    (&["h2UpgradePolicy"], &["DO_NOT_UPGRADE", "UPGRADE"]),
-    (
-        &["defaultConfig", "interceptionMode"],
-        &["REDIRECT", "TPROXY", "NONE"],
-    ),
-    (
-        &["ingressControllerMode"],
-        &["UNSPECIFIED", "OFF", "DEFAULT", "STRICT"],
-    ),
+/// Fields of `defaultConfig` that upstream knows and that change nothing here.
+pub const IDLE_OF_PROXIES: &[&str] = &[
+    "availabilityZone",
+    "caCertificatesPem",
+    "connectionSettings.clusterPerConnectionBufferLimitBytes",
+    "connectionSettings.globalDownstreamConnectionLimit",
+    "connectionSettings.listenerConnectionLimit",
+    "discoveryRefreshDelay",
+    "envoyAccessLogService",
+    "envoyMetricsService",
+    "envoyMetricsServiceAddress",
+    "fileFlushInterval",
+    "fileFlushMinSizeKb",
+    "privateKeyProvider",
+    "proxyMetadata.ISTIO_META_ENABLE_HBONE",
+    "proxyBootstrapTemplatePath",
+    "sds",
+    "statNameLength",
+    "statsCompression",
+    "statsdUdpAddress",
+    "tracing.lightstep",
+    "tracing.openCensusAgent",
+    "tracing.stackdriver",
+    "zipkinAddress",
 ];
 
 /// Findings about the mesh configuration that came of all layers.
@@ -153,9 +48,8 @@ pub(super) fn judge(subject: &ObjectRef, mesh: &Map<String, Value>) -> Vec<Probl
         subject,
         problems: Vec::new(),
     };
-    judge.known("", mesh, FIELDS);
-    let proxy = map_at(mesh, &["defaultConfig"]);
-    judge.known(".defaultConfig", proxy, PROXY_FIELDS);
+    judge.unvalidated(mesh);
+    judge.idle(mesh);
     if let Err(wrong) = api::read::read::<MeshConfig>(&Value::Object(mesh.clone())) {
         let field = match wrong.field().as_str() {
             "" => String::new(),
@@ -163,16 +57,9 @@ pub(super) fn judge(subject: &ObjectRef, mesh: &Map<String, Value>) -> Vec<Probl
         };
         judge.error(&field, wrong.reason().to_owned());
     }
-    for (path, words) in WORDS {
-        let value = crate::merge::at(mesh, path).and_then(Value::as_str);
-        if let Some(word) = value.filter(|word| !words.contains(word)) {
-            let message = format!("is {word:?}, expected one of {}", words.join(", "));
-            judge.error(&format!(".{}", path.join(".")), message);
-        }
-    }
     judge.names(mesh);
     judge.providers(mesh);
-    judge.concurrency(proxy);
+    judge.concurrency(map_at(mesh, &["defaultConfig"]));
     judge.problems
 }
 
@@ -182,15 +69,36 @@ struct Judge<'a> {
 }
 
 impl Judge<'_> {
-    fn known(&mut self, below: &str, map: &Map<String, Value>, fields: &[&str]) {
-        for name in map.keys().filter(|name| !fields.contains(&name.as_str())) {
-            let message = match nearest(name, fields) {
-                Some(known) => format!("is not a known field, did you mean {known}"),
-                None => "is not a known field, no proxy will see it".to_owned(),
-            };
-            let field = format!("spec.meshConfig{below}.{name}");
-            let warning = Problem::warning(self.subject, field, "UnknownField", message);
-            self.problems.push(warning);
+    /// What is wrong with the form of what was given is an error before anything is merged. What is
+    /// left came by `unvalidatedValues`, whose author knows better than this program.
+    fn unvalidated(&mut self, mesh: &Map<String, Value>) {
+        let mesh = Value::Object(mesh.clone());
+        let found = mesh_config_form(self.subject, "spec.meshConfig", &mesh);
+        self.problems.extend(found.into_iter().map(|problem| {
+            let Problem {
+                field,
+                reason,
+                message,
+                ..
+            } = problem;
+            Problem::warning(self.subject, field, reason, message)
+        }));
+    }
+
+    /// Fields that upstream knows and that nothing here reads.
+    fn idle(&mut self, mesh: &Map<String, Value>) {
+        let read = fields_of::<MeshConfig>();
+        let idle = mesh_config_fields().filter(|field| !read.contains(field));
+        let idle = idle.map(|field| (vec![field], field.to_owned()));
+        let of_proxies = IDLE_OF_PROXIES.iter().map(|path| {
+            let steps = std::iter::once("defaultConfig").chain(path.split('.'));
+            (steps.collect::<Vec<_>>(), format!("defaultConfig.{path}"))
+        });
+        for (steps, path) in idle.chain(of_proxies) {
+            if !crate::merge::at(mesh, &steps).is_none_or(is_empty) {
+                let field = format!("spec.meshConfig.{path}");
+                self.problems.push(judge::idle(self.subject, &field));
+            }
         }
     }
 
@@ -246,17 +154,11 @@ impl Judge<'_> {
                 .map(|(name, _)| name.as_str())
                 .collect();
             match kinds.as_slice() {
-                [kind] if PROVIDERS.contains(kind) => {}
-                [kind] => {
-                    let message = match nearest(kind, PROVIDERS) {
-                        Some(known) => format!("is not a known kind, did you mean {known}"),
-                        None => format!("is not a known kind, expected {}", PROVIDERS.join(", ")),
-                    };
-                    self.error(&format!("{field}.{kind}"), message);
-                }
+                // Whether the kind is known is a matter of form.
+                [_] => {}
                 [] => {
-                    let message = format!("has no kind, expected one of {}", PROVIDERS.join(", "));
-                    self.error(&field, message);
+                    let message = "has no kind, expected one such as envoyOtelAls or opentelemetry";
+                    self.error(&field, message.to_owned());
                 }
                 several => {
                     let message = format!("is of kinds {}, expected one", several.join(" and "));

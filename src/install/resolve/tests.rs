@@ -144,22 +144,87 @@ fn a_budget_takes_one_limit() {
 
 #[test]
 fn what_is_not_built_is_a_warning_that_says_so() {
-    warn(
+    let unsupported = |spec: &str, fields: &[&str]| {
+        let expected: Vec<_> = fields.iter().map(|field| (*field, "Unsupported")).collect();
+        warn(spec, &expected);
+    };
+    unsupported(
         "{components: {cni: {enabled: true}, ztunnel: {enabled: true}}}",
-        &[
-            ("spec.components.cni", "Unsupported"),
-            ("spec.components.ztunnel", "Unsupported"),
-        ],
+        &["spec.components.cni", "spec.components.ztunnel"],
     );
-    warn("{components: {cni: {enabled: false}}}", &[]);
-    warn(
+    unsupported("{components: {cni: {enabled: false}}}", &[]);
+    unsupported(
         "{installPackagePath: /charts}",
-        &[("spec.installPackagePath", "Unsupported")],
+        &["spec.installPackagePath"],
     );
-    warn(
-        "{components: {pilot: {k8s: {volumes: [{name: a}]}}}}",
-        &[("spec.components.pilot.k8s.volumes", "Unsupported")],
+    unsupported("{namespace: elsewhere}", &["spec.namespace"]);
+    unsupported("{namespace: istio-system}", &[]);
+    unsupported(
+        "{components: {pilot: {spec: {a: b}}}}",
+        &["spec.components.pilot.spec"],
     );
+    unsupported(
+        "{components: {istiodRemote: {enabled: true}}}",
+        &["spec.components.istiodRemote"],
+    );
+    unsupported(
+        "{values: {pilot: {env: {PILOT_HTTP10: '1', TOKEN_AUDIENCES: a, MY_OWN: x}}}}",
+        &["spec.values.pilot.env.MY_OWN"],
+    );
+}
+
+/// Every way to ask for what captures traffic without sidecars.
+#[test]
+fn the_cni_plugin_and_ambient_mode_are_named_however_they_are_asked_for() {
+    for (spec, field) in [
+        ("{profile: ambient}", "spec.profile"),
+        ("{profile: ambient}", "spec.components.cni"),
+        ("{profile: ambient}", "spec.components.ztunnel"),
+        (
+            "{profile: ambient}",
+            "spec.values.pilot.env.PILOT_ENABLE_AMBIENT",
+        ),
+        ("{profile: openshift}", "spec.components.cni"),
+        ("{profile: openshift-ambient}", "spec.profile"),
+        ("{values: {profile: ambient}}", "spec.values.profile"),
+        (
+            "{values: {cni: {ambient: {enabled: true}}}}",
+            "spec.values.cni",
+        ),
+        (
+            "{values: {istio_cni: {enabled: true}}}",
+            "spec.values.istio_cni",
+        ),
+        (
+            "{values: {pilot: {cni: {enabled: true}}}}",
+            "spec.values.pilot.cni.enabled",
+        ),
+        (
+            "{values: {ztunnel: {enabled: true}}}",
+            "spec.values.ztunnel",
+        ),
+        (
+            "{values: {global: {waypoint: {affinity: {nodeAffinity: {}}}}}}",
+            "spec.values.global.waypoint",
+        ),
+        (
+            "{values: {pilot: {env: {PILOT_ENABLE_AMBIENT: 'true'}}}}",
+            "spec.values.pilot.env.PILOT_ENABLE_AMBIENT",
+        ),
+        (
+            "{meshConfig: {defaultConfig: {proxyMetadata: {ISTIO_META_ENABLE_HBONE: 'true'}}}}",
+            "spec.meshConfig.defaultConfig.proxyMetadata.ISTIO_META_ENABLE_HBONE",
+        ),
+    ] {
+        let install = resolved(spec).expect(spec);
+        let named = install.warnings.iter();
+        let mut named = named.filter(|problem| problem.reason == "Unsupported");
+        assert!(
+            named.any(|problem| problem.field == field),
+            "{spec}: {:#?}",
+            install.warnings
+        );
+    }
 }
 
 #[test]

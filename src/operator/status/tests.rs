@@ -203,14 +203,36 @@ fn a_timeout_and_a_loss_are_errors_with_reasons_of_their_own() {
     assert_eq!(condition(&status, "IngressGatewaysReady").0, Truth::True);
 }
 
+fn unserved(ingress: State) -> Status {
+    decided(Outcome::Converged(Progress {
+        unserved_gateways: vec!["istio-system/istio-ingressgateway".into()],
+        ..progress(State::Available, State::Disabled, ingress)
+    }))
+}
+
+#[test]
+fn a_new_generation_is_reconciling_whoever_serves_its_gateways() {
+    let status = unserved(State::Pending);
+    assert_eq!(status.overall, Health::Reconciling);
+    let told = condition(&status, "IngressGatewaysReady");
+    assert_eq!(told, (Truth::False, "Progressing".to_owned()));
+}
+
+#[test]
+fn a_conflict_comes_before_a_missing_control_plane_and_both_are_told() {
+    let status = unserved(State::Contended("service a/b belongs to Helm".into()));
+    let told = condition(&status, "IngressGatewaysReady");
+    assert_eq!(told, (Truth::False, "OwnershipConflict".to_owned()));
+    assert_eq!(condition(&status, "Stalled").1, "OwnershipConflict");
+    let told = message(&status, "IngressGatewaysReady");
+    assert!(told.starts_with("service a/b belongs to Helm"), "{told}");
+    assert!(told.contains("besides, no control plane"), "{told}");
+}
+
 #[test]
 fn gateways_without_a_control_plane_are_told_how_to_get_one_at_once() {
-    for ingress in [State::Pending, State::Settling(pods()), State::Available] {
-        let progress = Progress {
-            unserved_gateways: vec!["istio-system/istio-ingressgateway".into()],
-            ..progress(State::Available, State::Disabled, ingress)
-        };
-        let status = decided(Outcome::Converged(progress));
+    for ingress in [State::Settling(pods()), State::Available] {
+        let status = unserved(ingress);
         check(
             &status,
             Health::Error,

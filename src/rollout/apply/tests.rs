@@ -128,3 +128,53 @@ async fn what_cannot_be_mended_keeps_its_first_error() {
     assert!(error.ends_with("field is immutable"), "{error}");
     assert_eq!(asked.len(), 2);
 }
+
+/// The `failurePolicy` that an apply sends for a webhook that is rendered with `rendered`, where the
+/// cluster has `standing`.
+async fn policy_sent(rendered: &str, standing: Option<&str>) -> Value {
+    let configuration = |policy: &str| {
+        json!({"apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration",
+            "metadata": {"name": "istio-validator"},
+            "webhooks": [{"name": "other", "failurePolicy": "Fail"}, {"name": "rev", "failurePolicy": policy}]})
+    };
+    let (service, handle) = tower_test::mock::pair::<Request<Body>, Response<Body>>();
+    let client = Client::new(service, "default");
+    let standing = match standing {
+        Some(policy) => (200, configuration(policy)),
+        None => not_found("validatingwebhookconfigurations"),
+    };
+    let server = tokio::spawn(async move {
+        let mut handle = std::pin::pin!(handle);
+        loop {
+            let (request, send) = handle.next_request().await.expect("a request");
+            let reads = request.method() == http::Method::GET;
+            let body = request.into_body().collect_bytes().await.expect("a body");
+            let sent = serde_json::from_slice::<Value>(&body).ok();
+            let (code, answer) = match &sent {
+                Some(sent) if !reads => (200, sent.clone()),
+                _ => standing.clone(),
+            };
+            let answer = Body::from(answer.to_string().into_bytes());
+            send.send_response(
+                Response::builder()
+                    .status(code)
+                    .body(answer)
+                    .expect("a response"),
+            );
+            if let Some(sent) = sent.filter(|_| !reads) {
+                return sent["webhooks"][1]["failurePolicy"].clone();
+            }
+        }
+    });
+    let object = Object::from_value(configuration(rendered));
+    apply(&client, &object).await.expect("applied");
+    server.await.expect("the server ran")
+}
+
+#[tokio::test]
+async fn a_webhook_that_istiod_has_closed_is_not_opened_again() {
+    assert_eq!(policy_sent("Ignore", None).await, "Ignore");
+    assert_eq!(policy_sent("Ignore", Some("Fail")).await, "Fail");
+    assert_eq!(policy_sent("Ignore", Some("Ignore")).await, "Ignore");
+    assert_eq!(policy_sent("Fail", Some("Ignore")).await, "Fail");
+}

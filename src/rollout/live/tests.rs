@@ -149,3 +149,23 @@ fn a_definition_is_established_only_by_its_condition() {
     assert_eq!(state("True"), established(true));
     assert_eq!(state("False"), established(false));
 }
+
+#[test]
+fn the_failure_policy_of_a_validating_webhook_is_istiods() {
+    let of = |name: &str, fields: Value| {
+        let ours = entry("istio-operator", "Apply", "2026-01-01T00:00:00Z", fields);
+        let metadata = metadata(json!({"name": "a", "managedFields": [ours]}));
+        Live::of(kind(name), &metadata, &Value::Null).fields
+    };
+    let fields = |with: bool| {
+        let mut webhook = json!({".": {}, "f:name": {}});
+        if with {
+            webhook["f:failurePolicy"] = json!({});
+        }
+        json!({"f:webhooks": {"k:{\"name\":\"rev\"}": webhook}})
+    };
+    let validating = "ValidatingWebhookConfiguration";
+    assert_eq!(of(validating, fields(true)), of(validating, fields(false)));
+    let mutating = "MutatingWebhookConfiguration";
+    assert_ne!(of(mutating, fields(true)), of(mutating, fields(false)));
+}

@@ -1,7 +1,7 @@
 //! A control plane in the operator's process: follows what is to be hosted, starts it, and starts it anew when what
-//! it was told changes. What it consists of is the same as in a process of its own.
+//! it was told changes, one replica after the other. What it consists of is the same as in a process of its own.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use clap::{CommandFactory, Parser};
@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use tracing::{info, warn};
 
 use super::forward;
+use super::turn::Turn;
 use crate::roles::control_plane::{self, ControlPlane, Discovery, Ports};
 use crate::roles::services::Services;
 
@@ -57,6 +58,7 @@ pub fn start(needs: Needs, services: &mut Services, shutdown: &Shutdown) -> Host
         needs,
         hosting: hosting.clone(),
         waits,
+        progress: Mutex::default(),
         shutdown: shutdown.clone(),
     };
     services.spawn("hosted control plane", hosted.run());
@@ -72,7 +74,17 @@ struct Hosted {
     check: Check,
     hosting: watch::Receiver<Hosting>,
     waits: watch::Sender<Option<Vec<String>>>,
+    progress: Mutex<Progress>,
     shutdown: Shutdown,
+}
+
+/// How far the hosted control plane is.
+#[derive(Default)]
+struct Progress {
+    /// Why it does not serve; empty when it does.
+    failing: Vec<String>,
+    /// Why it does not serve what it was told last.
+    behind: Option<String>,
 }
 
 impl Hosted {
@@ -81,28 +93,39 @@ impl Hosted {
             () = self.shutdown.cancelled() => {}
             _ = self.hosting.wait_for(Hosting::is_known) => {}
         }
+        let mut turn = None;
         while !self.shutdown.is_cancelled() {
             let plan = self.hosting.borrow_and_update().plan().cloned();
             let Some(plan) = plan else {
+                turn = None;
                 self.waits.send_replace(None);
                 // Without an IstioOperator there is nothing that this process could serve.
                 self.check.pass();
                 self.until_other_than(None).await;
                 continue;
             };
-            if let Err(why) = self.host(&plan).await {
-                warn!("the hosted control plane: {why}");
-                self.tell(vec![why]);
-                tokio::select! {
-                    () = tokio::time::sleep(PAUSE) => {}
-                    () = self.until_other_than(Some(&plan)) => {}
+            match self.host(&plan, &mut turn).await {
+                Ok(next) => turn = next,
+                // It keeps its turn: the other replicas serve on as they are.
+                Err(why) => {
+                    warn!("the hosted control plane: {why}");
+                    self.tell(vec![why]);
+                    tokio::select! {
+                        () = tokio::time::sleep(PAUSE) => {}
+                        () = self.until_other_than(Some(&plan)) => {}
+                    }
                 }
             }
         }
     }
 
-    /// Hosts `plan` until another one is to be hosted, or none.
-    async fn host(&self, plan: &Arc<Plan>) -> Result<(), String> {
+    /// Hosts `plan` until another one is to be hosted, or none. Returns this replica's turn for that, and gives
+    /// `turn` up as soon as `plan` serves.
+    async fn host(
+        &self,
+        plan: &Arc<Plan>,
+        turn: &mut Option<Turn>,
+    ) -> Result<Option<Turn>, String> {
         let options = options(&plan.command)?;
         options.check().map_err(|error| error.to_string())?;
         let ports = Ports::bind(&options)
@@ -120,22 +143,89 @@ impl Hosted {
             ca,
             running,
         } = hosted;
-        let asked = self.until_other_than(Some(plan));
+        self.fall_behind(None);
+        let asked = self.until_replaced(plan);
         let ended = tokio::select! {
             ended = running.until(&readiness, asked) => ended,
-            never = readiness.follow(|failing| self.tell(failing)) => match never {},
+            never = readiness.follow(|failing| {
+                if failing.is_empty() {
+                    *turn = None;
+                }
+                self.tell(failing);
+            }) => match never {},
             never = forward(ca, &self.needs.ca_health) => match never {},
         };
         ended.map_err(|error| error.to_string())
     }
 
-    /// Tells what is waited for; nothing when the control plane serves.
-    fn tell(&self, waiting: Vec<String>) {
-        match waiting.is_empty() {
+    /// Tells why the control plane does not serve, if so.
+    fn tell(&self, failing: Vec<String>) {
+        match failing.is_empty() {
             true => self.check.pass(),
-            false => self.check.fail(waiting.join("; ")),
+            false => self.check.fail(failing.join("; ")),
         }
-        self.waits.send_replace(Some(waiting));
+        let mut progress = self.progress();
+        progress.failing = failing;
+        self.publish(&progress);
+    }
+
+    /// Tells why what serves is not what was asked for last. The process stays ready for the proxies that it has.
+    fn fall_behind(&self, why: Option<String>) {
+        let mut progress = self.progress();
+        progress.behind = why;
+        self.publish(&progress);
+    }
+
+    fn publish(&self, progress: &Progress) {
+        let all = progress.failing.iter().chain(&progress.behind);
+        self.waits.send_replace(Some(all.cloned().collect()));
+    }
+
+    fn progress(&self) -> MutexGuard<'_, Progress> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Resolves when `plan` is to be ended: at once when nothing is to be hosted any more, else when it is this
+    /// replica's turn to start anew. What could not start does not end what serves.
+    async fn until_replaced(&self, plan: &Arc<Plan>) -> Option<Turn> {
+        loop {
+            self.until_other_than(Some(plan)).await;
+            let next = self.hosting.borrow().plan().cloned();
+            let Some(next) = next.filter(|_| !self.shutdown.is_cancelled()) else {
+                self.fall_behind(None);
+                return None;
+            };
+            let possible = options(&next.command).and_then(|options| {
+                let checked = options.check();
+                checked.map_err(|error| error.to_string())
+            });
+            let came = match possible {
+                Err(why) => {
+                    self.fall_behind(Some(why));
+                    self.until_other_than(Some(&next)).await;
+                    None
+                }
+                Ok(()) => {
+                    let why = "its turn to start anew with the changed settings, one replica after the other";
+                    self.fall_behind(Some(why.to_owned()));
+                    let Needs {
+                        client,
+                        namespace,
+                        settings,
+                        ..
+                    } = &self.needs;
+                    let mut turn = Turn::stand(client.clone(), namespace, &settings.identity);
+                    tokio::select! {
+                        () = self.until_other_than(Some(&next)) => None,
+                        () = turn.comes() => Some(turn),
+                    }
+                }
+            };
+            if came.is_some() {
+                return came;
+            }
+            self.fall_behind(None);
+        }
     }
 
     /// Resolves when another control plane than `plan` is to be hosted, or on shutdown.
@@ -191,7 +281,20 @@ mod tests {
 
     use install::Command;
 
-    use super::options;
+    use clap::CommandFactory;
+
+    use super::{CommandLine, options};
+
+    #[test]
+    fn an_installation_knows_which_variables_the_control_plane_reads() {
+        let command = CommandLine::command();
+        let variables = command
+            .get_arguments()
+            .filter_map(|argument| argument.get_env());
+        let mut variables: Vec<_> = variables.filter_map(|name| name.to_str()).collect();
+        variables.sort_unstable();
+        assert_eq!(variables, install::READ_BY_DISCOVERY);
+    }
 
     fn command(arguments: &[&str], environment: &[(&str, &str)]) -> Command {
         let own = |text: &&str| (*text).to_owned();

@@ -61,6 +61,8 @@ fn leaves(
             }
             return;
         }
+        // Judged on its own, in `mesh_config`.
+        Value::String(word) if word == "use meshConfig" => return,
         Value::String(word) if word.starts_with("use ") => {
             return leaves(fields, &fields[&word[4..]], path, found);
         }
