@@ -2,6 +2,7 @@
 
 mod balancing;
 mod bookinfo;
+mod course;
 mod egress;
 mod ingress;
 mod routing;

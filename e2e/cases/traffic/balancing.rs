@@ -48,7 +48,7 @@ async fn the_right_endpoint_answers() {
             echo("beside", "here.b.1"),
             echo("far", "there.a.1"),
             Workload::echo("flaky", "good"),
-            Workload::echo("flaky", "bad").argument("--status=503"),
+            Workload::echo("flaky", "bad").argument("--status=500"),
             Workload::client(CLIENT).label("istio-locality", "here.a.1"),
         ];
         place.deploy(&workloads).await;

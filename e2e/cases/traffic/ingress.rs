@@ -191,10 +191,16 @@ async fn simple(place: &Namespace, secrets: &Secrets, address: &str) {
             .await;
         let root = authority.root_pem();
         let (answer, took) = eventually(&place.client, what, 20, || async {
-            let answer = tls::get(&at, SIMPLE, "/", &root, None).await?;
-            (answer.status == 200)
-                .then_some(answer.body.clone())
-                .ok_or(format!("{answer:?}"))
+            // Often enough to meet every replica of the gateway.
+            let mut body = String::new();
+            for _ in 0..8 {
+                let answer = tls::get(&at, SIMPLE, "/", &root, None).await?;
+                if answer.status != 200 {
+                    return Err(format!("{answer:?}"));
+                }
+                body = answer.body;
+            }
+            Ok(body)
         })
         .await;
         assert!(answer.contains("\"version\":\"v1\""), "{answer}");
