@@ -4,9 +4,13 @@
 //! Needs a stock Envoy (variable ENVOY), root, `ip` and `unshare`: each Envoy has a network of its own, where
 //! all ports are free. Where one is missing nothing runs, and that is said.
 
+#[path = "live_test/control_plane.rs"]
 mod control_plane;
+#[path = "live_test/dump.rs"]
 mod dump;
+#[path = "live_test/proxy.rs"]
 mod proxy;
+#[path = "live_test/worlds.rs"]
 mod worlds;
 
 use std::path::PathBuf;

@@ -1,6 +1,7 @@
 //! What is shown to Envoy: worlds from files, who connects in them, and the mesh configurations to try.
 
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use api::features::Features;
 use api::istio_operator::IstioOperator;
@@ -62,7 +63,8 @@ impl Read {
 
     /// The world with its own mesh configuration, and with it laid over that of an installation.
     fn states(&self) -> Vec<(&'static str, World)> {
-        let mut installed = installed();
+        static INSTALLED: LazyLock<Value> = LazyLock::new(installed);
+        let mut installed = INSTALLED.clone();
         overlay(&mut installed, &self.config);
         let of = |config: &Value| {
             let mut world = self.world.clone();
@@ -120,9 +122,9 @@ fn installed() -> Value {
     });
     let operator = IstioOperator::parse(&operator).expect("an IstioOperator");
     let seen = install::Observed {
-        hub: String::new(),
-        tag: String::new(),
-        version: String::new(),
+        hub: "registry.example/mesh".to_owned(),
+        tag: "v0".to_owned(),
+        version: "0.0.0".to_owned(),
         kubernetes: None,
         host: None,
     };
