@@ -39,7 +39,12 @@ pub async fn of(namespace: &Namespace, pod: &str) -> Result<Configuration, Strin
                 let Some(resource) = element.pointer(path) else {
                     continue;
                 };
-                let key = format!("{path} {}", resource[name].as_str().unwrap_or_default());
+                let name = resource[name].as_str().unwrap_or_default();
+                // Others get their endpoints from the connections that come.
+                if list == "dynamic_endpoint_configs" && !name.starts_with("outbound|") {
+                    continue;
+                }
+                let key = format!("{path} {name}");
                 found.insert(key, ordered(resource));
             }
         }
@@ -50,16 +55,18 @@ pub async fn of(namespace: &Namespace, pod: &str) -> Result<Configuration, Strin
 /// Virtual hosts and endpoints may stand in any order.
 fn ordered(resource: &Value) -> Value {
     let mut resource = resource.clone();
-    let sort = |list: &mut Value| {
-        if let Some(list) = list.as_array_mut() {
+    let sort = |list: Option<&mut Value>| {
+        if let Some(list) = list.and_then(Value::as_array_mut) {
             list.sort_by_cached_key(Value::to_string);
         }
     };
-    sort(&mut resource["virtual_hosts"]);
-    for locality in resource["endpoints"].as_array_mut().into_iter().flatten() {
-        sort(&mut locality["lb_endpoints"]);
+    sort(resource.get_mut("virtual_hosts"));
+    if let Some(Value::Array(localities)) = resource.get_mut("endpoints") {
+        for locality in localities {
+            sort(locality.get_mut("lb_endpoints"));
+        }
     }
-    sort(&mut resource["endpoints"]);
+    sort(resource.get_mut("endpoints"));
     resource
 }
 

@@ -131,7 +131,8 @@ async fn greeting(place: &Namespace, version: &str) {
             "5s",
         ];
         let output = place.run(CLIENT, &command).await?;
-        let greeted = output.stdout.trim_end().ends_with(version);
+        let greeting = output.stdout.lines().next().unwrap_or_default();
+        let greeted = greeting.starts_with("hello ") && greeting.ends_with(version);
         greeted.then_some(()).ok_or(format!("{output:?}"))
     })
     .await;

@@ -127,13 +127,7 @@ impl Prepared {
         let child = Command::new("unshare")
             .args(["--net", "sh", "-c", &script, "sh"])
             .arg(envoy)
-            .args([
-                "--concurrency",
-                "1",
-                "--disable-hot-restart",
-                "-l",
-                "warning",
-            ])
+            .args(["--concurrency", "1", "--disable-hot-restart", "-l", "error"])
             .args([
                 "--local-address-ip-version",
                 if v6_only { "v6" } else { "v4" },
