@@ -30,7 +30,7 @@ USER 1337:1337
 ENTRYPOINT ["/usr/local/bin/pilot-discovery"]
 
 FROM base AS proxyv2
-RUN apt-get update && apt-get install --yes --no-install-recommends iptables && rm -rf /var/lib/apt/lists/*
+RUN apt-get update && apt-get install --yes --no-install-recommends ca-certificates iptables && rm -rf /var/lib/apt/lists/*
 COPY --from=envoy /usr/local/bin/envoy /usr/local/bin/envoy
 COPY --from=build /ferrosail/target/release/pilot-agent /usr/local/bin/pilot-agent
 USER 1337:1337

@@ -5,6 +5,7 @@
 pub mod argocd;
 pub mod audit;
 pub mod cluster;
+pub mod configuration;
 pub mod diagnose;
 pub mod eventually;
 pub mod exec;
@@ -17,5 +18,6 @@ pub mod load;
 pub mod mesh;
 pub mod namespace;
 pub mod sidecar;
+pub mod tls;
 pub mod token;
 pub mod workload;

@@ -10,13 +10,13 @@ const HOST: &str = "outside.egress.example";
 const URL: &str = "http://outside.egress.example:8080/";
 
 /// A name that only the cluster's DNS knows, as that of a host on the internet.
-struct Name {
+pub(crate) struct Name {
     file: std::path::PathBuf,
     line: String,
 }
 
 impl Name {
-    fn new(host: &str, address: &str) -> Self {
+    pub(crate) fn new(host: &str, address: &str) -> Self {
         let node = std::env::var("FERROSAIL_NODE")
             .expect("FERROSAIL_NODE names the folder of the cluster; `make test` sets it");
         let file = std::path::Path::new(&node).join("etc/hosts.outside");

@@ -23,6 +23,8 @@ lay_out() {
   printf '%s\n' root:x:0:0::/: istio-proxy:x:1337:1337::/: > "$base/etc/passwd"
 
   put "$ENVOY_BINARY" "$envoy/usr/local/bin"
+  # Whom proxies trust outside the mesh, when a rule names nobody else.
+  [ ! -e /etc/ssl/certs/ca-certificates.crt ] || put /etc/ssl/certs/ca-certificates.crt "$envoy/etc/ssl/certs"
 
   for file in "${multi[@]}"; do put "$file" "$iptables/usr/sbin"; done
   for file in $(libraries "${multi[@]}" | grep "^$PACKAGES"); do put "$file" "$iptables/usr/lib/$(uname -m)-linux-gnu"; done

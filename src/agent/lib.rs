@@ -15,6 +15,7 @@ pub mod config;
 pub mod control_plane;
 pub mod drain;
 pub mod envoy;
+pub mod file_secret;
 mod grpc;
 pub mod health;
 pub mod listener;

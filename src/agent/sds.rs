@@ -1,5 +1,6 @@
 //! The secret discovery service at the socket where Envoy expects it. What it serves is a value that `workload_cert`
 //! keeps; a stream without an answer yet waits for it, so Envoy gets its certificate the moment there is one.
+//! Secrets from files are read here, since each is one stream's own.
 
 mod session;
 
@@ -9,6 +10,7 @@ use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
@@ -19,6 +21,7 @@ use tokio::net::UnixListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
+use crate::file_secret;
 use crate::grpc::{self, Code, status};
 use crate::listener::{self, Limits};
 use crate::secret::Secrets;
@@ -27,6 +30,8 @@ pub use session::{Dialect, Session};
 /// Where Envoy's bootstrap says the service is.
 pub const SOCKET: &str = "./var/run/secrets/workload-spiffe-uds/socket";
 
+/// How often files are looked at. The kubelet takes a minute to write a changed file.
+const LOOK: Duration = Duration::from_secs(10);
 /// Envoy has one connection; further ones wait to be accepted until one has ended.
 const MOST_CONNECTIONS: usize = 8;
 /// Envoy opens one stream for each secret.
@@ -102,7 +107,9 @@ async fn drive(
     responses: mpsc::Sender<Frame<Bytes>>,
 ) {
     let mut messages = grpc::Messages::default();
+    let mut unreadable = String::new();
     let end: HeaderMap = loop {
+        let has_files = look(&mut session, &mut unreadable);
         let now = secrets.borrow_and_update().clone();
         if let Some(response) = session.next(&now) {
             let frame = Frame::data(grpc::framed(&response));
@@ -113,6 +120,7 @@ async fn drive(
         let frame = tokio::select! {
             frame = requests.frame() => frame,
             Ok(()) = secrets.changed() => continue,
+            () = tokio::time::sleep(LOOK), if has_files => continue,
         };
         match frame {
             Some(Ok(frame)) => {
@@ -131,6 +139,25 @@ async fn drive(
     };
     // Envoy may be gone.
     let _ = responses.send(Frame::trailers(end)).await;
+}
+
+/// Reads the files that secrets of the stream are made of, if any are. What cannot be read keeps what it was, and is
+/// said once.
+fn look(session: &mut Session, unreadable: &mut String) -> bool {
+    let names: Vec<String> = session.of_files().map(str::to_owned).collect();
+    let mut failures = Vec::new();
+    for name in &names {
+        match file_secret::read(name) {
+            Ok(secret) => session.on_file(name.clone(), secret),
+            Err(failure) => failures.push(failure),
+        }
+    }
+    let failures = failures.join(", ");
+    if !failures.is_empty() && failures != *unreadable {
+        tracing::warn!("a secret waits for its files: {failures}");
+    }
+    *unreadable = failures;
+    !names.is_empty()
 }
 
 fn take(messages: &mut grpc::Messages, session: &mut Session) -> Result<(), String> {

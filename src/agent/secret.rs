@@ -1,5 +1,5 @@
-//! The two secrets that every proxy has, encoded once as Envoy reads them
-//! (envoy.extensions.transport_sockets.tls.v3.Secret).
+//! Secrets encoded as Envoy reads them (envoy.extensions.transport_sockets.tls.v3.Secret): the two that every proxy
+//! has, and others of the same two kinds.
 
 use bytes::Bytes;
 
@@ -49,10 +49,15 @@ impl Secrets {
 
 /// Certificate chain and key, both PEM.
 pub fn own(chain: &str, key: &str) -> Bytes {
+    certificate(DEFAULT, chain, key)
+}
+
+/// As [`own`], under another name.
+pub fn certificate(name: &str, chain: &str, key: &str) -> Bytes {
     let certificate = Message::default()
         .with(1, inline(chain))
         .with(2, inline(key));
-    let secret = Message::default().with(1, DEFAULT).with(2, certificate);
+    let secret = Message::default().with(1, name).with(2, certificate);
     secret.into_bytes().into()
 }
 
@@ -72,8 +77,13 @@ fn field(message: &[u8], number: u32) -> Option<&[u8]> {
 
 /// Trusted roots, PEM.
 pub fn roots(pem: &str) -> Bytes {
+    authorities(ROOT_CA, pem)
+}
+
+/// As [`roots`], under another name.
+pub fn authorities(name: &str, pem: &str) -> Bytes {
     let context = Message::default().with(1, inline(pem));
-    let secret = Message::default().with(1, ROOT_CA).with(4, context);
+    let secret = Message::default().with(1, name).with(4, context);
     secret.into_bytes().into()
 }
 

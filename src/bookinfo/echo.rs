@@ -1,7 +1,8 @@
 //! Role `echo`: HTTP answers with what was asked, TCP greets and repeats lines. In a query, `status=503` and
-//! `delay=200ms` choose how HTTP answers.
+//! `delay=200ms` choose how HTTP answers; `fails=2&name=a` fails the first two requests of that name with 503.
 
 use std::collections::BTreeMap;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use clap::Args;
@@ -26,12 +27,41 @@ pub struct Options {
     /// Version that answers name
     #[arg(long, env = "VERSION", default_value = "v1")]
     version: String,
+    /// Status of answers whose query chooses none
+    #[arg(long, env = "STATUS", default_value_t = 200, value_parser = clap::value_parser!(u16).range(200..=999))]
+    status: u16,
     /// How long to go on serving after SIGTERM
     #[arg(long, env = "DRAIN", default_value = "2s", value_parser = duration::parse)]
     drain: Duration,
 }
 
-struct Echo(Identity);
+struct Echo {
+    identity: Identity,
+    /// Of answers whose query chooses none.
+    status: StatusCode,
+    failures: Failures,
+}
+
+/// How often requests of a name were failed.
+#[derive(Default)]
+struct Failures(Mutex<BTreeMap<String, u32>>);
+
+/// Names that are counted; further ones are never failed.
+const MOST_NAMES: usize = 1000;
+
+impl Failures {
+    /// Whether one more request of this name is to fail, and counts it then.
+    fn take(&self, name: &str, of: u32) -> bool {
+        let mut counts = self.0.lock().expect("nothing panics while it is held");
+        if counts.len() >= MOST_NAMES && !counts.contains_key(name) {
+            return false;
+        }
+        let count = counts.entry(name.to_owned()).or_default();
+        let fails = *count < of;
+        *count += u32::from(fails);
+        fails
+    }
+}
 
 impl Service for Echo {
     async fn answer(&self, call: Call) -> Answer {
@@ -40,14 +70,19 @@ impl Service for Echo {
             Err(error) => {
                 return Answer::json(
                     StatusCode::BAD_REQUEST,
-                    &self.0.sign(json!({"error": error}), &call.headers),
+                    &self.identity.sign(json!({"error": error}), &call.headers),
                 );
             }
         };
         tokio::time::sleep(wished.delay).await;
+        let status = match wished.status {
+            _ if self.failures.take(&wished.name, wished.fails) => StatusCode::SERVICE_UNAVAILABLE,
+            Some(status) => status,
+            None => self.status,
+        };
         Answer::json(
-            wished.status,
-            &self.0.sign(
+            status,
+            &self.identity.sign(
                 json!({
                     "method": call.method.as_str(),
                     "path": call.path,
@@ -62,26 +97,34 @@ impl Service for Echo {
     }
 }
 
+#[derive(Debug, Default, PartialEq)]
 struct Wished {
-    status: StatusCode,
+    status: Option<StatusCode>,
     delay: Duration,
+    /// How many requests of this name are to fail.
+    fails: u32,
+    name: String,
 }
 
 impl Wished {
     fn parse(query: &str) -> Result<Self, String> {
-        let mut wished = Self {
-            status: StatusCode::OK,
-            delay: Duration::ZERO,
-        };
+        let mut wished = Self::default();
         for (key, value) in query.split('&').filter_map(|pair| pair.split_once('=')) {
             match key {
                 "status" => {
-                    wished.status = StatusCode::from_bytes(value.as_bytes())
+                    let status = StatusCode::from_bytes(value.as_bytes())
                         .ok()
                         .filter(|status| status.as_u16() >= 200)
                         .ok_or_else(|| format!("status {value:?} is none, expected 200 to 999"))?;
+                    wished.status = Some(status);
                 }
                 "delay" => wished.delay = duration::parse(value)?,
+                "fails" => {
+                    wished.fails = value
+                        .parse()
+                        .map_err(|_| format!("fails {value:?} is no number of requests"))?;
+                }
+                "name" => value.clone_into(&mut wished.name),
                 _ => {}
             }
         }
@@ -124,15 +167,21 @@ pub async fn run(options: Options) -> Result<(), String> {
         http,
         version,
         drain,
+        status,
         ..
     } = options;
+    let status = StatusCode::from_u16(status).expect("the range was checked");
     let served = server::run(
         &server::Options {
             port: http,
             version,
             drain,
         },
-        Echo(identity),
+        Echo {
+            identity,
+            status,
+            failures: Failures::default(),
+        },
     )
     .await;
     talking.abort();

@@ -1,4 +1,5 @@
-//! Role `get`: one HTTP request. The body of its answer goes to standard output, the status to standard error.
+//! Role `get`: one HTTP request. The body of its answer goes to standard output, status and headers to standard
+//! error.
 
 use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
@@ -36,6 +37,9 @@ pub async fn run(options: Options) -> Result<ExitCode, String> {
         .await
         .map_err(|error| error.to_string())?;
     eprintln!("status: {}", answer.status.as_u16());
+    for (name, value) in &answer.headers {
+        eprintln!("{name}: {}", String::from_utf8_lossy(value.as_bytes()));
+    }
     match std::io::stdout().lock().write_all(&answer.body) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {
             Err(format!("standard output: {error}"))

@@ -184,10 +184,9 @@ pub(crate) fn of(mesh: &Mesh, proxy: &Proxy) -> GatewayView {
                 routings: routings.clone(),
             };
             made.routes = routes_of(&made, port, gateway);
-            // Only what stands beside the Gateway is the Gateway's to show.
-            if namespace == proxy.namespace {
-                merge.view.secrets.extend(secrets(&made, namespace));
-            }
+            let beside = namespace == proxy.namespace;
+            let secrets = secrets(&made, &proxy.namespace, beside);
+            merge.view.secrets.extend(secrets);
             merge.add(Arc::new(made), port);
         }
     }
@@ -228,8 +227,16 @@ fn routes_of(server: &GatewayServer, port: u16, gateway: &Object<Gateway>) -> St
     }
 }
 
-/// Secrets that a server refers to, as they are asked for, that are in its own namespace.
-fn secrets(server: &GatewayServer, namespace: &str) -> Vec<String> {
+/// Secrets that a server refers to, as they are asked for, and that stand in the namespace of the proxy. Whether the
+/// proxy may read them is asked for when it connects, wherever the Gateway stands: users keep Gateways beside their
+/// applications. Names of the form `kubernetes-gateway://` are not asked about, so they count only for a Gateway
+/// `beside` the proxy (upstream: filterAuthorizedResources in pilot/pkg/xds/sds.go).
+fn secrets(server: &GatewayServer, namespace: &str, beside: bool) -> Vec<String> {
+    let own = |name: &str| {
+        let key = crate::secret_of(name, namespace);
+        let form = beside || !name.starts_with("kubernetes-gateway://");
+        form && key.is_some_and(|key| key.namespace == namespace)
+    };
     let Some(tls) = server.tls() else {
         return Vec::new();
     };
@@ -247,7 +254,7 @@ fn secrets(server: &GatewayServer, namespace: &str) -> Vec<String> {
         let Some(name) = crate::secret_name(name) else {
             continue;
         };
-        if crate::secret_of(&name, namespace).is_none_or(|key| key.namespace != namespace) {
+        if !own(&name) {
             continue;
         }
         if asks_clients {
@@ -255,11 +262,11 @@ fn secrets(server: &GatewayServer, namespace: &str) -> Vec<String> {
         }
         found.push(name);
     }
-    if asks_clients && let Some(roots) = crate::secret_name(&tls.ca_cert_credential_name) {
-        let own = crate::secret_of(&roots, namespace);
-        if own.is_some_and(|key| key.namespace == namespace) {
-            found.push(roots);
-        }
+    if asks_clients
+        && let Some(roots) = crate::secret_name(&tls.ca_cert_credential_name)
+        && own(&roots)
+    {
+        found.push(roots);
     }
     found
 }

@@ -92,8 +92,42 @@ pub fn secret_of(name: &str, namespace: &str) -> Option<Key> {
 
 #[cfg(test)]
 mod tests {
-    use super::{secret_name, secret_of};
-    use api::snapshot::Key;
+    use api::snapshot::{Key, Locality, World, read};
+    use serde_json::json;
+
+    use super::{secret_name, secret_of, secrets_of};
+    use crate::{Flavour, Proxy, compile};
+
+    #[test]
+    fn a_gateway_anywhere_names_secrets_beside_the_proxy() {
+        let asked = |namespace: &str, credential: &str| {
+            let tls = json!({"mode": "SIMPLE", "credentialName": credential});
+            let port = json!({"number": 443, "name": "https", "protocol": "HTTPS"});
+            let gateway = json!({
+                "apiVersion": "networking.istio.io/v1", "kind": "Gateway",
+                "metadata": {"name": "shop", "namespace": namespace},
+                "spec": {
+                    "selector": {"app": "edge"},
+                    "servers": [{"port": port, "hosts": ["shop.example"], "tls": tls}],
+                },
+            });
+            let mut world = World::new("cluster.local");
+            world.put(read(&gateway).expect("readable").expect("of use"));
+            let (mesh, _) = compile(world.snapshot());
+            let node = "router~10.0.0.1~edge-1.edge~edge.svc.cluster.local";
+            let metadata = json!({"LABELS": {"app": "edge"}});
+            let place = Locality::default();
+            let proxy = Proxy::of_node(node, &metadata, place, Flavour::Stock).expect("a node");
+            secrets_of(&mesh.scope(&proxy))
+        };
+        let tls = ("kubernetes://tls".to_owned(), Key::new("edge", "tls"));
+        for namespace in ["edge", "shop"] {
+            assert_eq!(asked(namespace, "tls"), [tls.clone()].into(), "{namespace}");
+            assert!(asked(namespace, "kubernetes://shop/tls").is_empty());
+        }
+        assert_eq!(asked("edge", "kubernetes-gateway://edge/tls").len(), 1);
+        assert!(asked("shop", "kubernetes-gateway://edge/tls").is_empty());
+    }
 
     #[test]
     fn a_plain_name_is_a_secret_beside_the_proxy() {

@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use base::SpiffeId;
 use rustls::pki_types::CertificateDer;
+use tokio::time::Instant;
 use tonic::Extensions;
 use tonic::metadata::MetadataMap;
 
@@ -102,6 +103,15 @@ impl Refusal {
     }
 }
 
+/// Whether a caller has a right, and how long that is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Right {
+    /// Whether it has.
+    pub given: bool,
+    /// When to ask again: rights are given and taken without anybody being told.
+    pub until: Instant,
+}
+
 /// Recognises callers.
 #[tonic::async_trait]
 pub trait Authenticate: Send + Sync + 'static {
@@ -111,10 +121,10 @@ pub trait Authenticate: Send + Sync + 'static {
     /// [`Refusal`], for the log; the caller gets [`Refusal::status`].
     async fn authenticate(&self, credentials: Credentials<'_>) -> Result<Identity, Refusal>;
 
-    /// Whether a recognised caller may read the Secrets of its namespace. Nobody may who cannot be
-    /// asked about.
-    async fn may_read_secrets(&self, _caller: &Identity) -> bool {
-        false
+    /// Whether a recognised caller may read the Secrets of its namespace; `None`, which means no, from those
+    /// who know of no such right.
+    async fn may_read_secrets(&self, _caller: &Identity) -> Option<Right> {
+        None
     }
 }
 
@@ -144,7 +154,7 @@ impl Authenticate for Workloads {
         recognised.inspect_err(|refusal| self.metrics.refused(refusal))
     }
 
-    async fn may_read_secrets(&self, caller: &Identity) -> bool {
+    async fn may_read_secrets(&self, caller: &Identity) -> Option<Right> {
         self.token.may_read_secrets(caller).await
     }
 }

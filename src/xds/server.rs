@@ -16,6 +16,7 @@ use serve::Shutdown;
 use serve::authenticate::{Authenticate, Credentials, Identity};
 use serve::http::Peer;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tonic::Status;
 use tracing::{debug, info, warn};
 
@@ -151,6 +152,8 @@ struct Stream<S: Session> {
     /// Who is there, as its first request said.
     node: Option<WireNode>,
     open: Option<Open<S>>,
+    /// Until when it is known what of the resources the caller may be sent, when that depends on a right.
+    right_until: Option<Instant>,
 }
 
 /// What exists once the first request said who is there.
@@ -197,6 +200,7 @@ impl Server {
             outbox: VecDeque::new(),
             node: None,
             open: None,
+            right_until: None,
         };
         Box::pin(futures::stream::unfold(Some(stream), |stream| async {
             let mut stream = stream?;
@@ -208,25 +212,28 @@ impl Server {
         }))
     }
 
-    /// What a caller may be sent.
+    /// What a caller may be sent, and until when that is known if it depends on a right of the caller.
     async fn visible(
         &self,
         resources: &Arc<Resources>,
         identity: Option<&Identity>,
-    ) -> Arc<Resources> {
+    ) -> (Arc<Resources>, Option<Instant>) {
         if !resources.has(type_url::SECRET) {
-            return resources.clone();
+            return (resources.clone(), None);
         }
         let mut left = resources.without(type_url::SECRET);
+        let mut until = None;
         if let (Some(identity), Access::Authenticated(authenticate)) = (identity, &self.access) {
-            if authenticate.may_read_secrets(identity).await {
-                return resources.clone();
+            let right = authenticate.may_read_secrets(identity).await;
+            until = right.map(|right| right.until);
+            if right.is_some_and(|right| right.given) {
+                return (resources.clone(), until);
             }
             // Who signs the certificates of others is no secret.
             let public = secrets::public(resources.table(type_url::SECRET));
             *left.table_mut(type_url::SECRET) = public;
         }
-        Arc::new(left)
+        (Arc::new(left), until)
     }
 }
 
@@ -263,12 +270,19 @@ impl<S: Session> Stream<S> {
                     }
                     None => return Ok(None),
                 },
-                Some(resources) = changed(self.open.as_mut()) => {
-                    Event::Resources(self.server.visible(&resources, self.identity.as_ref()).await)
+                resources = changed(self.open.as_mut(), self.right_until) => {
+                    Event::Resources(self.visible(&resources).await)
                 }
             };
             self.take_in(event).await?;
         }
+    }
+
+    /// What the caller may be sent, as far as is known now.
+    async fn visible(&mut self, resources: &Arc<Resources>) -> Arc<Resources> {
+        let (visible, until) = self.server.visible(resources, self.identity.as_ref()).await;
+        self.right_until = until;
+        visible
     }
 
     async fn take_in(&mut self, event: Event<S::Request>) -> Result<(), Status> {
@@ -363,7 +377,7 @@ impl<S: Session> Stream<S> {
             "proxy connected"
         );
         let first = resources.borrow_and_update().clone();
-        let first = self.server.visible(&first, self.identity.as_ref()).await;
+        let first = self.visible(&first).await;
         let session = (self.new_session)(first);
         let session = Arc::new(Mutex::new(session));
         let (metadata, locality) = proxy::described(wire);
@@ -394,14 +408,23 @@ impl<S: Session> Drop for Stream<S> {
     }
 }
 
-/// The next value of what an open stream's proxy is to have; never, before there is one.
-async fn changed<S>(open: Option<&mut Open<S>>) -> Option<Arc<Resources>> {
-    if let Some(open) = open
-        && open.resources.changed().await.is_ok()
-    {
-        return Some(open.resources.borrow_and_update().clone());
+/// The next value of what an open stream's proxy is to have, or the same again when its right to that has to be
+/// asked for anew: rights change without a change of the mesh. Never, before there is one.
+async fn changed<S>(open: Option<&mut Open<S>>, right_until: Option<Instant>) -> Arc<Resources> {
+    let Some(open) = open else {
+        return std::future::pending().await;
+    };
+    let right_ends = async {
+        match right_until {
+            Some(until) => tokio::time::sleep_until(until).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        Ok(()) = open.resources.changed() => {}
+        () = right_ends => {}
     }
-    std::future::pending().await
+    open.resources.borrow_and_update().clone()
 }
 
 /// The objects of users that refused resources were made from.

@@ -4,10 +4,11 @@
 
 use std::collections::BTreeMap;
 
+use crate::file_secret;
 use crate::secret::{Secrets, TYPE_URL, Versioned};
 use crate::wire::{Malformed, Message, Value, fields, text};
 
-/// Most secrets that one stream may subscribe to: there are two.
+/// Most secrets that one stream may subscribe to: Envoy opens one for each.
 const MOST_NAMES: usize = 64;
 
 /// Which of the two protocols a stream speaks.
@@ -25,6 +26,8 @@ pub struct Session {
     dialect: Dialect,
     /// Name and version of what is subscribed to; no version: it is still to be sent.
     subscribed: BTreeMap<String, Option<String>>,
+    /// Those of them that come from files, as these were when they were last read.
+    files: BTreeMap<String, Versioned>,
     responses: u64,
 }
 
@@ -43,8 +46,20 @@ impl Session {
         Session {
             dialect,
             subscribed: BTreeMap::new(),
+            files: BTreeMap::new(),
             responses: 0,
         }
+    }
+
+    /// The names of subscribed secrets that come from files.
+    pub fn of_files(&self) -> impl Iterator<Item = &str> {
+        let names = self.subscribed.keys().map(String::as_str);
+        names.filter(|name| file_secret::is_file(name))
+    }
+
+    /// Takes what the files of a secret hold now.
+    pub fn on_file(&mut self, name: String, secret: Versioned) {
+        self.files.insert(name, secret);
     }
 
     /// Takes a request.
@@ -80,7 +95,7 @@ impl Session {
     pub fn next(&mut self, secrets: &Secrets) -> Option<Vec<u8>> {
         let mut due: Vec<(&str, &Versioned)> = Vec::new();
         for (name, sent) in &mut self.subscribed {
-            if let Some(secret) = secrets.get(name)
+            if let Some(secret) = secrets.get(name).or_else(|| self.files.get(name))
                 && sent.as_deref() != Some(&secret.version)
             {
                 *sent = Some(secret.version.clone());

@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout};
 
 use super::secrets::Readers;
 use super::verdicts::{Verdicts, key};
-use super::{Authenticate, Credentials, Identity, Metrics, Refusal, token};
+use super::{Authenticate, Credentials, Identity, Metrics, Refusal, Right, token};
 
 /// Reviews under way at one moment, so that a crowd leaves the API server to others too; the rest waits.
 const CONCURRENT: usize = 32;
@@ -119,8 +119,8 @@ impl Authenticate for TokenReviewer {
         judged
     }
 
-    async fn may_read_secrets(&self, caller: &Identity) -> bool {
-        self.readers.may_read(&caller.spiffe).await
+    async fn may_read_secrets(&self, caller: &Identity) -> Option<Right> {
+        Some(self.readers.may_read(&caller.spiffe).await)
     }
 }
 

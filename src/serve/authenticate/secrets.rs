@@ -14,8 +14,12 @@ use kube::api::{Api, ObjectMeta, PostParams};
 use tokio::time::{Instant, timeout};
 use tracing::warn;
 
-/// How long an answer holds: rights that were given or taken show after that.
+use super::Right;
+
+/// How long a right holds: that it was taken shows after that.
 const HOLDS: Duration = Duration::from_secs(60);
+/// How long a refusal holds, or that there was no answer: a gateway often comes before its right does, and waits.
+const REFUSAL_HOLDS: Duration = Duration::from_secs(5);
 /// For one question.
 const CALL: Duration = Duration::from_secs(10);
 /// Answers that are remembered; all are forgotten when there are more.
@@ -24,7 +28,7 @@ const REMEMBERED: usize = 4096;
 /// Asks the API server, and remembers its answers.
 pub(super) struct Readers {
     client: Client,
-    known: Mutex<BTreeMap<String, (Instant, bool)>>,
+    known: Mutex<BTreeMap<String, Right>>,
 }
 
 impl Readers {
@@ -36,42 +40,44 @@ impl Readers {
     }
 
     /// Whether this account may; without an answer it may not.
-    pub async fn may_read(&self, account: &SpiffeId) -> bool {
+    pub async fn may_read(&self, account: &SpiffeId) -> Right {
         let user = format!(
             "system:serviceaccount:{}:{}",
             account.namespace, account.service_account
         );
         let now = Instant::now();
         let known = self.known().get(&user).copied();
-        if let Some((_, allowed)) = known.filter(|(asked, _)| now - *asked < HOLDS) {
-            return allowed;
+        if let Some(right) = known.filter(|right| now < right.until) {
+            return right;
         }
-        let allowed = match timeout(CALL, self.ask(&user, &account.namespace)).await {
-            Ok(Ok(allowed)) => allowed,
-            Ok(Err(error)) => {
-                warn!(user, %error, "no certificates for it: its right to read secrets could not be asked for");
-                return false;
-            }
-            Err(_) => {
-                warn!(
-                    user,
-                    "no certificates for it: no answer about its right to read secrets"
-                );
-                return false;
-            }
+        let (given, refusal) = match timeout(CALL, self.ask(&user, &account.namespace)).await {
+            Ok(Ok(true)) => (true, String::new()),
+            Ok(Ok(false)) => (
+                false,
+                "it may not list the secrets of its namespace".to_owned(),
+            ),
+            Ok(Err(error)) => (
+                false,
+                format!("its right to read secrets could not be asked for: {error}"),
+            ),
+            Err(_) => (
+                false,
+                "no answer about its right to read secrets".to_owned(),
+            ),
         };
-        if !allowed {
-            warn!(
-                user,
-                "no certificates for it: it may not list the secrets of its namespace"
-            );
+        // It is asked for again and again: said once.
+        if !given && known.is_none_or(|before| before.given) {
+            warn!(user, "no certificates for it: {refusal}");
         }
+        let holds = if given { HOLDS } else { REFUSAL_HOLDS };
+        let until = Instant::now() + holds;
+        let right = Right { given, until };
         let mut known = self.known();
         if known.len() >= REMEMBERED {
             known.clear();
         }
-        known.insert(user, (now, allowed));
-        allowed
+        known.insert(user, right);
+        right
     }
 
     async fn ask(&self, user: &str, namespace: &str) -> Result<bool, kube::Error> {
@@ -94,7 +100,7 @@ impl Readers {
         Ok(reviewed.status.is_some_and(|status| status.allowed))
     }
 
-    fn known(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, (Instant, bool)>> {
+    fn known(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Right>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -143,8 +149,8 @@ mod tests {
             asked
         });
         for _ in 0..2 {
-            assert!(readers.may_read(&account("edge")).await);
-            assert!(!readers.may_read(&account("other")).await);
+            assert!(readers.may_read(&account("edge")).await.given);
+            assert!(!readers.may_read(&account("other")).await.given);
         }
         drop(readers);
         let users = [

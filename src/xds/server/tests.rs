@@ -1,6 +1,7 @@
 //! Real streams over loopback: who is let in, what they see, and that they end.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use base::SpiffeId;
@@ -11,11 +12,11 @@ use proto::envoy::config::core::v3::Node as WireNode;
 use proto::envoy::service::discovery::v3::aggregated_discovery_service_client::AggregatedDiscoveryServiceClient;
 use proto::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DeltaDiscoveryResponse};
 use serve::Shutdown;
-use serve::authenticate::{Authenticate, Credentials, Identity, Refusal};
+use serve::authenticate::{Authenticate, Credentials, Identity, Refusal, Right};
 use serve::http::{Limits, Transport, serve};
 use serve::metrics::{registry, render};
 use tokio::sync::{mpsc, watch};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tonic::transport::Channel;
 use tonic::{Code, Request, Status, Streaming};
 
@@ -41,8 +42,29 @@ impl Authenticate for ByName {
         })
     }
 
-    async fn may_read_secrets(&self, caller: &Identity) -> bool {
-        caller.spiffe.service_account != "stranger"
+    async fn may_read_secrets(&self, caller: &Identity) -> Option<Right> {
+        let given = caller.spiffe.service_account != "stranger";
+        Some(Right {
+            given,
+            until: Instant::now() + SOON,
+        })
+    }
+}
+
+/// Who may not read secrets when first asked, and may from then on.
+#[derive(Default)]
+struct Later(AtomicBool);
+
+#[tonic::async_trait]
+impl Authenticate for Later {
+    async fn authenticate(&self, credentials: Credentials<'_>) -> Result<Identity, Refusal> {
+        ByName.authenticate(credentials).await
+    }
+
+    async fn may_read_secrets(&self, _: &Identity) -> Option<Right> {
+        let given = self.0.swap(true, Ordering::Relaxed);
+        let until = Instant::now() + Duration::from_millis(if given { 60_000 } else { 1 });
+        Some(Right { given, until })
     }
 }
 
@@ -306,6 +328,20 @@ async fn whose_account_may_not_read_secrets_gets_authorities_only() {
             .any(|found| found.name == "tls-cacert");
         assert!(roots, "{response:?}");
     }
+    running.shutdown.cancel();
+}
+
+#[tokio::test]
+async fn a_right_that_comes_later_counts_without_another_change() {
+    let mut running = running(Access::Authenticated(Arc::new(Later::default()))).await;
+    let asks = vec![first(SECRET, &["tls"])];
+    let (_sender, mut stream) = open(&mut running, Some("web"), asks).await.expect("open");
+    let mut names = Vec::new();
+    while names.is_empty() {
+        let response = next(&mut stream).await.expect("an answer");
+        names.extend(response.resources.into_iter().map(|found| found.name));
+    }
+    assert_eq!(names, ["tls"]);
     running.shutdown.cancel();
 }
 

@@ -225,3 +225,22 @@ fn secrets_have_envoys_fields() {
     };
     assert_eq!(Secret::decode(roots("pem")), Ok(expected));
 }
+
+#[test]
+fn a_secret_from_files_is_sent_when_these_are_read_and_when_they_change() {
+    let mut session = Session::new(Dialect::StateOfTheWorld);
+    let none = Secrets::default();
+    ask(
+        &mut session,
+        Message::default().with_element(3, "file-root:/a"),
+    );
+    assert_eq!(session.of_files().collect::<Vec<_>>(), ["file-root:/a"]);
+    assert!(answer(&mut session, &none).is_none());
+    for version in ["1", "2"] {
+        let secret = versioned(version, roots(version)).expect("a secret");
+        session.on_file("file-root:/a".to_owned(), secret);
+        let sent = answer(&mut session, &none).expect("what was read");
+        assert_eq!(sent.resources.len(), 1);
+        assert!(answer(&mut session, &none).is_none());
+    }
+}
