@@ -76,47 +76,71 @@ async fn a_pod_in_a_labelled_namespace_gets_its_sidecar() {
         .expect("the namespace can be deleted");
 }
 
-#[tokio::test]
-async fn the_validator_admits_what_parses() {
-    let client = cluster::client().await;
-    let _mesh = mesh::shared(&client).await;
+/// The validating webhook once it trusts the mesh and fails closed.
+async fn closed(client: &kube::Client) -> Value {
     let webhooks = cluster::dynamic(
-        &client,
+        client,
         "admissionregistration.k8s.io/v1",
         "ValidatingWebhookConfiguration",
         None,
     );
-    let (webhook, _) = eventually(&client, "the webhook's CA bundle", 20, || async {
+    let (webhook, _) = eventually(client, "a webhook that fails closed", 60, || async {
         let object = webhooks
             .get("istio-validator-istio-system")
             .await
             .map_err(|error| error.to_string())?;
         let webhook = object.data["webhooks"][0].clone();
-        match webhook["clientConfig"]["caBundle"].as_str() {
-            Some(bundle) if !bundle.is_empty() => Ok(webhook),
-            _ => Err(webhook.to_string()),
+        let bundle = webhook["clientConfig"]["caBundle"].as_str();
+        match webhook["failurePolicy"] == "Fail" && bundle.is_some_and(|pem| !pem.is_empty()) {
+            true => Ok(webhook),
+            false => Err(webhook.to_string()),
         }
     })
     .await;
-    assert_eq!(webhook["failurePolicy"], "Ignore");
+    webhook
+}
+
+#[tokio::test]
+async fn the_validator_closes_once_it_works_and_tells_what_is_wrong() {
+    let client = cluster::client().await;
+    let _mesh = mesh::shared(&client).await;
+    closed(&client).await;
     let gateways = cluster::dynamic(
         &client,
         "networking.istio.io/v1",
         "Gateway",
         Some("default"),
     );
-    let gateway = serde_json::from_value(json!({
-        "apiVersion": "networking.istio.io/v1", "kind": "Gateway",
-        "metadata": {"name": "any", "namespace": "default", "labels": {"istio.io/rev": "default"}},
-        "spec": {"selector": {"istio": "ingressgateway"}, "servers": [{"port": {"number": 80, "name": "http", "protocol": "HTTP"}, "hosts": ["*"]}]}
-    }))
-    .expect("a gateway");
+    let gateway = |host: &str| {
+        serde_json::from_value(json!({
+            "apiVersion": "networking.istio.io/v1", "kind": "Gateway",
+            "metadata": {"name": "any", "namespace": "default", "labels": {"istio.io/rev": "default"}},
+            "spec": {"selector": {"istio": "ingressgateway"},
+                "servers": [{"port": {"number": 80, "name": "http", "protocol": "HTTP"}, "hosts": [host]}]}
+        }))
+        .expect("a gateway")
+    };
     let dry_run = PostParams {
         dry_run: true,
         field_manager: None,
     };
     gateways
-        .create(&dry_run, &gateway)
+        .create(&dry_run, &gateway("*"))
         .await
         .expect("it is admitted");
+    let error = gateways
+        .create(&dry_run, &gateway("*shop.com"))
+        .await
+        .expect_err("refused");
+    let message = error.to_string();
+    for part in [
+        "denied the request",
+        "gateway default/any",
+        "spec.servers[0].hosts[0]",
+        "expected *.domain",
+    ] {
+        assert!(message.contains(part), "{message}");
+    }
+    // Nothing of ours opens it again.
+    assert_eq!(closed(&client).await["failurePolicy"], "Fail");
 }

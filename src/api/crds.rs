@@ -47,6 +47,17 @@ pub fn schema(group: &str, kind: &str) -> Option<&'static Value> {
     definition.pointer("/spec/versions/0/schema/openAPIV3Schema")
 }
 
+/// What the API server calls the kind in paths, where this version of it is served; `None` for others.
+pub fn plural(group: &str, version: &str, kind: &str) -> Option<&'static str> {
+    let definition = definitions().iter().find(|definition| {
+        let spec = &definition["spec"];
+        spec["group"] == group && spec["names"]["kind"] == kind
+    })?;
+    let versions = definition["spec"]["versions"].as_array()?;
+    versions.iter().find(|known| known["name"] == version)?;
+    definition.pointer("/spec/names/plural")?.as_str()
+}
+
 #[cfg(test)]
 mod tests {
     use super::{definitions, schema};

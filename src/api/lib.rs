@@ -5,6 +5,7 @@ pub mod crds;
 pub mod duration;
 pub mod features;
 pub mod fields;
+pub mod finding;
 pub mod istio_operator;
 pub mod mesh_config;
 pub mod mesh_networks;

@@ -69,6 +69,8 @@ pub const CA_HEALTHY: &str = "CAHealthy";
 pub const ROOT_CERT_DISTRIBUTED: &str = "RootCertDistributed";
 /// Names parts of the spec that are understood but not built yet.
 pub const UNSUPPORTED: &str = "Unsupported";
+/// On users' objects: proxies accepted what came from this one.
+pub const PROGRAMMED: &str = "Programmed";
 
 /// Reasons, as they stand in `reason`.
 pub mod reason {
@@ -112,4 +114,10 @@ pub mod reason {
     pub const OWNERSHIP_CONFLICT: &str = "OwnershipConflict";
     /// A component failed; it is retried.
     pub const COMPONENT_FAILED: &str = "ComponentFailed";
+    /// Nothing is wrong with the object any more.
+    pub const PROGRAMMED: &str = "Programmed";
+    /// The object, or a part of it, cannot be used.
+    pub const INVALID: &str = "Invalid";
+    /// Proxies refused what was made from the object.
+    pub const REFUSED_BY_PROXIES: &str = "RefusedByProxies";
 }

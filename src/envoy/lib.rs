@@ -16,12 +16,14 @@ mod parts;
 mod resource;
 mod route;
 mod statistics;
+mod suspects;
 mod tracing;
 
 pub use derive::{derive, derive_type};
 pub use endpoint::{EndpointView, assign};
 pub use memo::Memo;
 pub use resource::{Resource, Resources, Table, Views, parse_version, version_of};
+pub use suspects::suspects;
 
 #[cfg(test)]
 mod properties;

@@ -54,6 +54,8 @@ pub struct Settings {
     pub policy: Policy,
     /// What templates see as `.Values`.
     pub values: Value,
+    /// Templates as they are written; our own that nobody replaces are not among them.
+    pub written: BTreeMap<String, String>,
     pub(crate) default_templates: Vec<String>,
     pub(crate) aliases: BTreeMap<String, Vec<String>>,
     pub(crate) templates: BTreeMap<String, Template>,
@@ -99,6 +101,7 @@ impl Settings {
             } else {
                 names
             },
+            written: config.templates.clone().unwrap_or_default(),
             templates: templates(&values, config.templates.unwrap_or_default())?,
             aliases: config.aliases.unwrap_or_default(),
             injected_annotations: config.injected_annotations.unwrap_or_default(),

@@ -37,6 +37,7 @@ pub use authorizers::{Asked, Authorizer};
 pub use compile::compile;
 pub use gateways::{GatewayPlace, GatewayServer, GatewayView, ServerHost};
 pub use inbound::{Backend, Inbound, InboundPort, Ingress};
+pub use ingress::is_served as serves_ingress;
 pub use mutual_tls::{Mode, PeerModes};
 pub use names::{covers, is_wildcard, resolve, subset_of};
 pub use networks::{NetworkGateway, Networks};
@@ -84,6 +85,16 @@ impl Mesh {
     /// Whether both come from the same version of every table.
     pub(crate) fn is(&self, other: &Self) -> bool {
         self.snapshot.is(&other.snapshot)
+    }
+
+    /// The objects that it was made from, without those that it does not see.
+    pub fn snapshot(&self) -> &Snapshot {
+        &self.snapshot
+    }
+
+    /// The networks as a proxy of a cluster sees them.
+    pub fn networks(&self, cluster: &str) -> Networks {
+        networks::of(self, cluster)
     }
 
     /// Everything that is wrong with its objects.

@@ -48,6 +48,12 @@ impl Networks {
         !self.gateways.is_empty()
     }
 
+    /// All gateways, with the network that each leads into.
+    pub fn all(&self) -> impl Iterator<Item = (&str, &NetworkGateway)> {
+        let networks = self.gateways.iter();
+        networks.flat_map(|(network, all)| all.iter().map(|one| (network.as_str(), one)))
+    }
+
     /// Whether networks are configured at all, with or without gateways.
     pub fn are_configured(&self) -> bool {
         self.configured

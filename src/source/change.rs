@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use api::finding::Finding;
 use api::mesh_config::MeshConfig;
 use api::security::jwt::KeySource;
 use api::snapshot::{Item, Key, Kind, read};
-use base::{ObjectRef, Problem};
+use base::{ObjectRef, Problem, Severity};
 use serde_json::Value;
 
 /// Key of the mesh configuration in its ConfigMap.
@@ -21,6 +22,9 @@ pub enum Change {
     /// An object is there but cannot be used. It counts as gone, so that what is in force follows from
     /// what the objects say now and not from what they said before.
     Refuse(Kind, Key, Problem),
+    /// What is wrong with an object that was put or refused just before, or that the mesh does not read, and what
+    /// its status says; without a word, that nothing is.
+    Judge(Box<Finding>),
     /// The settings of the whole mesh.
     Configure(Box<MeshConfig>),
     /// The settings of the whole mesh cannot be used. The previous ones stay: defaults would change every proxy.
@@ -60,6 +64,8 @@ pub(crate) enum Id {
     Mesh,
     /// One of the kinds that the mesh reads.
     Object(Kind, Key),
+    /// An object of Istio's API that the mesh does not read; it is judged only.
+    Judged(ObjectRef),
 }
 
 impl Id {
@@ -73,21 +79,50 @@ impl Id {
             let is_mesh = key.namespace == mesh_map.namespace && key.name == mesh_map.name;
             return is_mesh.then_some(Id::Mesh);
         }
-        match Kind::of(&api_version, &kind)? {
-            kind if is_cluster_scoped(kind) => Some(Id::Object(kind, Key::new("", key.name))),
-            kind => Some(Id::Object(kind, key)),
+        match Kind::of(&api_version, &kind) {
+            Some(kind) if is_cluster_scoped(kind) => Some(Id::Object(kind, Key::new("", key.name))),
+            Some(kind) => Some(Id::Object(kind, key)),
+            None => {
+                let subject = validate::reference(object);
+                let known = api::crds::schema(subject.group(), &subject.kind).is_some();
+                known.then_some(Id::Judged(subject))
+            }
         }
     }
 
-    /// The change that this object makes.
-    pub fn told(self, object: &Value) -> Change {
+    /// That of an object which something is known of.
+    pub fn of_subject(subject: &ObjectRef) -> Self {
+        let key = || {
+            Key::new(
+                subject.namespace.as_deref().unwrap_or_default(),
+                &*subject.name,
+            )
+        };
+        match Kind::of(&subject.api_version, &subject.kind) {
+            Some(kind) => Id::Object(kind, key()),
+            None => Id::Judged(subject.clone()),
+        }
+    }
+
+    /// The changes that this object makes.
+    pub fn told(self, object: &Value) -> Vec<Change> {
         match self {
-            Id::Mesh => mesh_config(object),
-            Id::Object(kind, key) => match read(object) {
-                Ok(Some(item)) => Change::Put(Box::new(item)),
-                Ok(None) => Change::Remove(kind, key),
-                Err(problem) => Change::Refuse(kind, key, problem),
-            },
+            Id::Mesh => vec![mesh_config(object)],
+            Id::Object(kind, key) => {
+                let (change, refused) = match read(object) {
+                    Ok(Some(item)) => (Change::Put(Box::new(item)), None),
+                    Ok(None) => (Change::Remove(kind, key), None),
+                    Err(problem) => (Change::Refuse(kind, key, problem.clone()), Some(problem)),
+                };
+                let finding = judged(object, refused);
+                let judge = finding.map(|finding| Change::Judge(Box::new(finding)));
+                [change].into_iter().chain(judge).collect()
+            }
+            Id::Judged(subject) => {
+                let nothing = || Finding::of(&Value::Null, subject, Vec::new());
+                let finding = judged(object, None).unwrap_or_else(nothing);
+                vec![Change::Judge(Box::new(finding))]
+            }
         }
     }
 
@@ -96,8 +131,26 @@ impl Id {
         match self {
             Id::Mesh => Change::Configure(Box::default()),
             Id::Object(kind, key) => Change::Remove(kind, key),
+            Id::Judged(subject) => {
+                Change::Judge(Box::new(Finding::of(&Value::Null, subject, Vec::new())))
+            }
         }
     }
+}
+
+/// What is known of an object of Istio's API, if anything: the same errors that the webhook would have told, which
+/// may be absent or switched off.
+fn judged(object: &Value, refused: Option<Problem>) -> Option<Finding> {
+    let subject = validate::reference(object);
+    api::crds::schema(subject.group(), &subject.kind)?;
+    let mut problems = validate::object(object);
+    problems.retain(|problem| problem.severity == Severity::Error);
+    // Whatever cannot be read has an error of its form, as a rule; the words of that are better.
+    if problems.is_empty() {
+        problems.extend(refused);
+    }
+    let finding = Finding::of(object, subject, problems);
+    (!finding.is_empty()).then_some(finding)
 }
 
 /// Whether objects of a kind are in no namespace.

@@ -79,7 +79,7 @@ pub fn read_once(folder: &Path, mesh_map: MeshMap) -> Result<Vec<Change>, Error>
 pub fn read_text(text: &str, mesh_map: &MeshMap) -> Result<Vec<Change>, api::yaml::YamlError> {
     let objects = objects_in(text)?.into_iter();
     let told = objects.filter_map(|object| Some(Id::of(&object, mesh_map)?.told(&object)));
-    Ok(told.collect())
+    Ok(told.flatten().collect())
 }
 
 /// A folder, as it was seen last.
@@ -147,15 +147,16 @@ impl Files {
             }
             stays
         });
-        Ok(touched.into_iter().map(|id| self.state_of(id)).collect())
+        let touched = touched.into_iter();
+        Ok(touched.flat_map(|id| self.state_of(id)).collect())
     }
 
-    fn state_of(&self, id: Id) -> Change {
+    fn state_of(&self, id: Id) -> Vec<Change> {
         // The last in the order of paths counts.
         let told = self.seen.values().rev();
         match told.filter_map(|file| file.objects.get(&id)).next() {
             Some(object) => id.told(object),
-            None => id.gone(),
+            None => vec![id.gone()],
         }
     }
 

@@ -1,7 +1,10 @@
 //! Objects from a Kubernetes API server: one watch per kind, each of which survives malformed objects, failures
 //! and kinds that the server does not know. Only reads.
 
+mod metrics;
+
 use api::snapshot::{Key, Kind};
+use base::ObjectRef;
 use futures::StreamExt;
 use futures::stream::{BoxStream, SelectAll};
 use kube::api::DynamicObject;
@@ -16,6 +19,9 @@ use tracing::{debug, warn};
 use crate::Change;
 use crate::change::{Id, MeshMap};
 use crate::roster::Roster;
+use metrics::Happened;
+
+pub use metrics::Metrics;
 
 /// A kind as the API server calls it.
 #[derive(Clone, Copy, Debug)]
@@ -41,10 +47,11 @@ const fn watched(
 }
 
 const NETWORKING: &str = "networking.istio.io";
+const EXTENSIONS: &str = "extensions.istio.io";
 const SECURITY: &str = "security.istio.io";
 
-/// Everything that the mesh reads, and the ConfigMap of its settings, which comes first.
-const WATCHED: [Watched; 19] = [
+/// Everything that the mesh reads, the ConfigMap of its settings, which comes first, and what is judged only.
+const WATCHED: [Watched; 24] = [
     watched("", "v1", "ConfigMap", "configmaps"),
     watched("", "v1", "Namespace", "namespaces"),
     watched("", "v1", "Node", "nodes"),
@@ -67,6 +74,16 @@ const WATCHED: [Watched; 19] = [
         "AuthorizationPolicy",
         "authorizationpolicies",
     ),
+    watched(NETWORKING, "v1alpha3", "EnvoyFilter", "envoyfilters"),
+    watched(NETWORKING, "v1beta1", "ProxyConfig", "proxyconfigs"),
+    watched(NETWORKING, "v1", "WorkloadGroup", "workloadgroups"),
+    watched(EXTENSIONS, "v1alpha1", "WasmPlugin", "wasmplugins"),
+    watched(
+        EXTENSIONS,
+        "v1alpha1",
+        "TrafficExtension",
+        "trafficextensions",
+    ),
     watched(
         SECURITY,
         "v1",
@@ -87,6 +104,24 @@ impl Watched {
         }
     }
 
+    /// Whether the mesh is made of objects of this kind; others are judged only, and not waited for.
+    fn is_read(&self) -> bool {
+        self.kind == "ConfigMap" || Kind::of(&self.api_version(), self.kind).is_some()
+    }
+
+    /// What an object of this kind is to the mesh.
+    fn id(&self, key: Key) -> Id {
+        if self.kind == "ConfigMap" {
+            return Id::Mesh;
+        }
+        Id::of_subject(&ObjectRef {
+            api_version: self.api_version(),
+            kind: self.kind.to_owned(),
+            namespace: (!key.namespace.is_empty()).then_some(key.namespace),
+            name: key.name,
+        })
+    }
+
     fn api_version(&self) -> String {
         match self.group {
             "" => self.version.to_owned(),
@@ -99,11 +134,16 @@ type Events = BoxStream<'static, (usize, watcher::Result<Event<DynamicObject>>)>
 
 /// Tells `changes` what the API server holds, now and whenever it changes, until nobody listens.
 /// Watches that fail are tried again, with growing pauses of at most half a minute.
-pub async fn follow(client: Client, mesh_map: MeshMap, changes: mpsc::Sender<Vec<Change>>) {
+pub async fn follow(
+    client: Client,
+    mesh_map: MeshMap,
+    metrics: Metrics,
+    changes: mpsc::Sender<Vec<Change>>,
+) {
     let events = WATCHED.iter().enumerate();
     let events = events.map(|(index, watched)| open(&client, &mesh_map, index, watched));
     let mut events: SelectAll<Events> = events.collect();
-    let mut listings = Listings::new(mesh_map);
+    let mut listings = Listings::new(mesh_map, metrics);
     loop {
         let (index, event) = tokio::select! {
             () = changes.closed() => return,
@@ -146,17 +186,19 @@ fn other_secrets() -> String {
 /// How far each watch is.
 struct Listings {
     mesh_map: MeshMap,
+    metrics: Metrics,
     rosters: Vec<Roster>,
     missing: Vec<bool>,
     complete: bool,
 }
 
 impl Listings {
-    fn new(mesh_map: MeshMap) -> Self {
+    fn new(mesh_map: MeshMap, metrics: Metrics) -> Self {
         Listings {
             mesh_map,
+            metrics,
             rosters: WATCHED.iter().map(|_| Roster::default()).collect(),
-            missing: vec![true; WATCHED.len()],
+            missing: WATCHED.iter().map(Watched::is_read).collect(),
             complete: false,
         }
     }
@@ -178,12 +220,18 @@ impl Listings {
                 let Some(id) = Id::of(&object, &self.mesh_map) else {
                     return Vec::new();
                 };
-                self.rosters[index].seen(&key_of(&object));
-                vec![id.told(&object)]
+                let happened = match self.rosters[index].seen(&key_of(&object)) {
+                    true => Happened::Added,
+                    false => Happened::Updated,
+                };
+                self.metrics.count(watched.group, watched.kind, happened);
+                id.told(&object)
             }
             Ok(Event::Delete(object)) => {
                 let object = as_written(object, watched);
                 self.rosters[index].gone(&key_of(&object));
+                self.metrics
+                    .count(watched.group, watched.kind, Happened::Deleted);
                 let id = Id::of(&object, &self.mesh_map);
                 id.into_iter().map(Id::gone).collect()
             }
@@ -212,13 +260,7 @@ impl Listings {
     fn listed(&mut self, index: usize) -> Vec<Change> {
         let lost = self.rosters[index].finish();
         let watched = &WATCHED[index];
-        let mut changes: Vec<Change> = lost
-            .into_iter()
-            .map(|key| match Kind::of(&watched.api_version(), watched.kind) {
-                Some(kind) => Id::Object(kind, key).gone(),
-                None => Id::Mesh.gone(),
-            })
-            .collect();
+        let mut changes: Vec<Change> = lost.into_iter().map(|key| watched.id(key).gone()).collect();
         self.missing[index] = false;
         if !self.complete && !self.missing.contains(&true) {
             self.complete = true;

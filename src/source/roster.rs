@@ -18,12 +18,12 @@ impl Roster {
         self.listing = Some(BTreeSet::new());
     }
 
-    /// An object is there.
-    pub fn seen(&mut self, key: &Key) {
+    /// An object is there; whether that is new.
+    pub fn seen(&mut self, key: &Key) -> bool {
         if let Some(listing) = &mut self.listing {
             listing.insert(key.clone());
         }
-        self.known.insert(key.clone());
+        self.known.insert(key.clone())
     }
 
     /// An object is gone.

@@ -1,5 +1,6 @@
 //! Keeps `caBundle` of this revision's webhook configurations equal to the mesh's roots, so that the API server
-//! trusts our webhooks. Touches no other field; `failurePolicy` stays as it was applied.
+//! trusts our webhooks, and closes the validating one once it was seen to work: `failurePolicy` becomes `Fail`, and
+//! is never opened from here. Touches no other field.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,13 +16,17 @@ use kube::Client;
 use kube::api::{Api, ApiResource, DynamicObject, PostParams};
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event, watcher};
+use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
 use serde_json::Value;
 use serve::Shutdown;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{info, warn};
+
+use crate::failure_policy::Works;
 
 /// Field manager of the writes.
 const FIELD_MANAGER: &str = "istio-discovery";
@@ -33,11 +38,27 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from
 /// The mesh's roots as PEM, `None` until there is a CA.
 pub type Roots = watch::Receiver<Option<Arc<str>>>;
 
+/// What the configurations follow from.
+#[derive(Clone)]
+pub struct Known {
+    /// What the API server is to trust us by.
+    pub roots: Roots,
+    /// Whether the validating webhook was seen to work.
+    pub works: Works,
+}
+
 /// Counts what is written, under upstream's names.
 #[derive(Clone, Debug, Default)]
 pub struct Metrics {
     attempts: Counter,
     failures: Counter,
+    updates: Counter,
+    update_errors: Family<Reason, Counter>,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Reason {
+    reason: &'static str,
 }
 
 impl Metrics {
@@ -53,6 +74,16 @@ impl Metrics {
             "webhook_patch_failures_total",
             "Webhook patching total failures",
             metrics.failures.clone(),
+        );
+        registry.register(
+            "galley_validation_config_updates",
+            "Webhook configuration updates",
+            metrics.updates.clone(),
+        );
+        registry.register(
+            "galley_validation_config_update_error",
+            "Webhook configuration update error",
+            metrics.update_errors.clone(),
         );
         metrics
     }
@@ -86,13 +117,13 @@ impl Kind {
 pub async fn keep(
     client: Client,
     revision: String,
-    roots: Roots,
+    known: Known,
     metrics: Metrics,
     shutdown: Shutdown,
 ) {
     let keep = |kind| {
-        let (client, roots, shutdown) = (client.clone(), roots.clone(), shutdown.clone());
-        keep_kind(client, kind, &revision, roots, &metrics, shutdown)
+        let (client, known, shutdown) = (client.clone(), known.clone(), shutdown.clone());
+        keep_kind(client, kind, &revision, known, &metrics, shutdown)
     };
     tokio::join!(keep(Kind::Mutating), keep(Kind::Validating));
 }
@@ -101,7 +132,10 @@ async fn keep_kind(
     client: Client,
     kind: Kind,
     revision: &str,
-    mut roots: Roots,
+    Known {
+        mut roots,
+        mut works,
+    }: Known,
     metrics: &Metrics,
     shutdown: Shutdown,
 ) {
@@ -112,20 +146,31 @@ async fn keep_kind(
     loop {
         let mut retry = None;
         let pem = roots.borrow_and_update().clone();
+        let closes = *works.borrow_and_update();
         if let Some(pem) = pem {
             for object in known.values_mut() {
-                let Some(wanted) = with_bundle(object, &pem, kind.suffix()) else {
+                let Some(wanted) = wanted(object, &pem, kind, closes) else {
                     continue;
                 };
                 metrics.attempts.inc();
                 match replace(&api, &wanted).await {
                     Ok(stored) => {
+                        if let Kind::Validating = kind {
+                            metrics.updates.inc();
+                        }
                         info!("{} now trusts this CA", name(&stored));
                         *object = stored;
                         pause = PAUSES.0;
                     }
                     Err(error) => {
                         metrics.failures.inc();
+                        if let Kind::Validating = kind {
+                            let reason = reason(&error);
+                            metrics
+                                .update_errors
+                                .get_or_create(&Reason { reason })
+                                .inc();
+                        }
                         warn!(%error, "caBundle of {} could not be written, trying again", name(object));
                         retry = Some(Instant::now() + pause);
                     }
@@ -155,6 +200,7 @@ async fn keep_kind(
                 Err(error) => warn!(%error, ?kind, "watching webhook configurations failed, trying again"),
             },
             Ok(()) = roots.changed() => {}
+            Ok(()) = works.changed() => {}
             () = retry => {}
         }
     }
@@ -187,15 +233,30 @@ async fn replace(api: &Api<DynamicObject>, wanted: &DynamicObject) -> kube::Resu
     }
 }
 
-/// `object` with `pem` as the bundle of every entry whose name ends with `suffix`; `None` when it has it already.
-fn with_bundle(object: &DynamicObject, pem: &str, suffix: &str) -> Option<DynamicObject> {
+/// One word for why a write failed, as upstream counts it.
+fn reason(error: &kube::Error) -> &'static str {
+    match error {
+        kube::Error::Api(status) => match status.code {
+            403 => "Forbidden",
+            404 => "NotFound",
+            409 => "Conflict",
+            422 => "Invalid",
+            _ => "Unknown",
+        },
+        _ => "Unknown",
+    }
+}
+
+/// `object` with `pem` as the bundle of every entry of ours, and, where validation `closes`, refusing what it is not
+/// asked about; `None` when it is so already.
+fn wanted(object: &DynamicObject, pem: &str, kind: Kind, closes: bool) -> Option<DynamicObject> {
     let bundle = STANDARD.encode(pem);
     let mut wanted = object.clone();
     let mut differs = false;
     let entries = wanted.data.get_mut("webhooks")?.as_array_mut()?;
     for entry in entries {
         let ours = entry.get("name").and_then(Value::as_str);
-        if !ours.is_some_and(|name| name.ends_with(suffix)) {
+        if !ours.is_some_and(|name| name.ends_with(kind.suffix())) {
             continue;
         }
         let Some(client) = entry.get_mut("clientConfig").and_then(Value::as_object_mut) else {
@@ -203,6 +264,13 @@ fn with_bundle(object: &DynamicObject, pem: &str, suffix: &str) -> Option<Dynami
         };
         if client.get("caBundle").and_then(Value::as_str) != Some(&bundle) {
             client.insert("caBundle".to_owned(), Value::String(bundle.clone()));
+            differs = true;
+        }
+        if let Kind::Validating = kind
+            && closes
+            && entry["failurePolicy"] != "Fail"
+        {
+            entry["failurePolicy"] = "Fail".into();
             differs = true;
         }
     }

@@ -23,6 +23,7 @@ pub struct Review {
 
 /// The parts of a request that are read.
 #[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Request {
     /// Echoed in the answer.
     pub uid: String,
@@ -35,6 +36,9 @@ pub struct Request {
     /// CREATE, UPDATE, DELETE, CONNECT.
     #[serde(default)]
     pub operation: String,
+    /// Whether nothing will be stored anyway.
+    #[serde(default)]
+    pub dry_run: bool,
     /// The object; null on DELETE.
     #[serde(default)]
     pub object: Value,
@@ -171,6 +175,13 @@ impl Review {
             },
         })
         .into_response()
+    }
+}
+
+impl Malformed {
+    /// The status that it is answered with.
+    pub fn status(&self) -> StatusCode {
+        self.status
     }
 }
 

@@ -28,6 +28,8 @@ pub struct Injection {
     pub settings: Option<Settings>,
     /// The mesh.
     pub mesh: MeshConfig,
+    /// The same as it is written.
+    pub mesh_text: String,
     /// Whether each node runs native sidecars, by name.
     pub nodes: BTreeMap<String, bool>,
 }
@@ -68,6 +70,7 @@ struct Seen {
     settings: Option<Settings>,
     settings_listed: bool,
     mesh: Option<MeshConfig>,
+    mesh_text: String,
     nodes: BTreeMap<String, bool>,
     nodes_listed: bool,
 }
@@ -100,6 +103,7 @@ async fn run(objects: Objects, sender: watch::Sender<Option<Arc<Injection>>>, sh
             sender.send_replace(Some(Arc::new(Injection {
                 settings: seen.settings.clone(),
                 mesh: mesh.clone(),
+                mesh_text: seen.mesh_text.clone(),
                 nodes: seen.nodes.clone(),
             })));
         }
@@ -148,7 +152,10 @@ impl Seen {
         match event {
             Ok(Event::Apply(map) | Event::InitApply(map)) => {
                 match MeshConfig::parse(key(&map, "mesh")) {
-                    Ok(mesh) => self.mesh = Some(mesh),
+                    Ok(mesh) => {
+                        self.mesh = Some(mesh);
+                        key(&map, "mesh").clone_into(&mut self.mesh_text);
+                    }
                     Err(error) => warn!(%error, "configmap {} is not used", name(&map)),
                 }
             }

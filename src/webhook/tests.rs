@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tower::ServiceExt;
 
-use super::{Injector, Metrics, router, settings};
+use super::{Injector, Metrics, Validation, router, settings};
 
 fn review(operation: &str, object: &Value) -> String {
     json!({
@@ -42,7 +42,10 @@ async fn send_to(
         .header("content-type", content_type)
         .body(Body::from(body))
         .expect("a request");
-    let response = router(injector).oneshot(request).await.expect("infallible");
+    let response = router(injector, Validation::default())
+        .oneshot(request)
+        .await
+        .expect("infallible");
     let status = response.status();
     let body = response.into_body().collect().await.expect("a body");
     (
@@ -62,6 +65,7 @@ fn injector(config: Option<&str>) -> (Injector, Registry) {
     let (_, follow) = watch::channel(Some(Arc::new(settings::Injection {
         settings: config.map(|config| ::inject::Settings::parse(config, "{}").expect("settings")),
         mesh: ::inject::MeshConfig::default(),
+        mesh_text: String::new(),
         nodes: BTreeMap::new(),
     })));
     let mut registry = Registry::default();

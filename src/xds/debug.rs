@@ -9,6 +9,7 @@ mod http;
 mod over_xds;
 mod registry;
 mod sync;
+mod views;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,7 +19,7 @@ use mesh::Mesh;
 use serve::authenticate::Authenticate;
 use tokio::sync::watch;
 
-pub use connections::Connections;
+pub use connections::{Connections, Refused};
 pub(crate) use connections::{Entry, Opening, Watched};
 pub use http::{Late, router};
 pub(crate) use over_xds::{Asked, answer as answer_over_xds, is_debug};
@@ -38,6 +39,17 @@ pub struct Debug {
     pub system_namespace: String,
     /// Name of the cluster, the key of its services and endpoints.
     pub cluster: String,
+    /// Settings in the words of those who wrote them.
+    pub written: watch::Receiver<Written>,
+}
+
+/// Settings that are kept as they are written.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Written {
+    /// The mesh configuration; null while there is none.
+    pub mesh: serde_json::Value,
+    /// Templates of injection, by name.
+    pub templates: BTreeMap<String, String>,
 }
 
 /// A question: the path below `/debug/` and its parameters.

@@ -2,6 +2,7 @@
 //! the mesh and its endpoints arrive as values.
 
 mod assignment;
+mod blame;
 mod body;
 pub mod debug;
 mod derivation;
@@ -15,7 +16,8 @@ pub mod session;
 
 pub use envoy::{Resource, Resources, Table};
 
-pub use debug::{Connections, Debug};
+pub use blame::blame;
+pub use debug::{Connections, Debug, Refused, Written};
 pub use metrics::Metrics;
 pub use node::{InvalidNode, Node};
 pub use push::{Push, push};

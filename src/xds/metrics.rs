@@ -2,11 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use proto::codec::type_url;
 
@@ -23,8 +25,13 @@ struct OfType {
     r#type: String,
 }
 
+/// Upper bounds of times, in seconds, and of sizes, in bytes; as upstream.
+const PUSH_TIMES: [f64; 8] = [0.01, 0.1, 1.0, 3.0, 5.0, 10.0, 20.0, 30.0];
+const CONVERGENCE_TIMES: [f64; 8] = [0.1, 0.5, 1.0, 3.0, 5.0, 10.0, 20.0, 30.0];
+const SIZES: [f64; 6] = [1.0, 1e4, 1e6, 4e6, 1e7, 4e7];
+
 /// Cloneable; all clones count together.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Metrics {
     connected: Family<OfVersion, Gauge>,
     versions: Arc<Mutex<BTreeSet<String>>>,
@@ -32,6 +39,30 @@ pub struct Metrics {
     rejects: Family<OfType, Counter>,
     stale: Family<OfType, Counter>,
     impostors: Counter,
+    /// By type: of those that upstream counts apart as well.
+    rejects_apart: [(&'static str, Counter); 4],
+    push_times: Family<OfType, Histogram>,
+    sizes: Family<OfType, Histogram>,
+    convergence: Histogram,
+    withheld: Counter,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Metrics {
+            connected: Family::default(),
+            versions: Arc::default(),
+            pushes: Family::default(),
+            rejects: Family::default(),
+            stale: Family::default(),
+            impostors: Counter::default(),
+            rejects_apart: ["cds", "eds", "lds", "rds"].map(|short| (short, Counter::default())),
+            push_times: Family::new_with_constructor(|| Histogram::new(PUSH_TIMES)),
+            sizes: Family::new_with_constructor(|| Histogram::new(SIZES)),
+            convergence: Histogram::new(CONVERGENCE_TIMES),
+            withheld: Counter::default(),
+        }
+    }
 }
 
 /// Counts one proxy as connected until it is dropped.
@@ -73,6 +104,33 @@ impl Metrics {
             "Streams refused because the node is of another namespace or service account than its caller",
             metrics.impostors.clone(),
         );
+        for (short, counter) in &metrics.rejects_apart {
+            registry.register(
+                format!("pilot_xds_{short}_reject"),
+                "Responses of one type that proxies refused",
+                counter.clone(),
+            );
+        }
+        registry.register(
+            "pilot_xds_push_time",
+            "Time in seconds to encode a response",
+            metrics.push_times.clone(),
+        );
+        registry.register(
+            "pilot_xds_config_size_bytes",
+            "Sizes of the responses that were sent",
+            metrics.sizes.clone(),
+        );
+        registry.register(
+            "pilot_proxy_convergence_time",
+            "Seconds between a change of the mesh or of endpoints and a proxy's being sent all that it changes",
+            metrics.convergence.clone(),
+        );
+        registry.register(
+            "pilot_sds_certificate_errors_total",
+            "Requests for secrets that were answered without them: they do not exist, or are not for the caller",
+            metrics.withheld.clone(),
+        );
         metrics
     }
 
@@ -95,12 +153,31 @@ impl Metrics {
         version
     }
 
-    pub(crate) fn pushed(&self, type_url: &str) {
-        self.pushes.get_or_create(&of_type(type_url)).inc();
+    /// A response of so many bytes was sent, which took so long to encode.
+    pub(crate) fn pushed(&self, type_url: &str, size: usize, took: Duration) {
+        let of_type = of_type(type_url);
+        self.pushes.get_or_create(&of_type).inc();
+        self.sizes.get_or_create(&of_type).observe(size as f64);
+        let times = self.push_times.get_or_create(&of_type);
+        times.observe(took.as_secs_f64());
     }
 
     pub(crate) fn rejected(&self, type_url: &str) {
         self.rejects.get_or_create(&of_type(type_url)).inc();
+        let apart = self.rejects_apart.iter();
+        for (_, counter) in apart.filter(|(of, _)| *of == short(type_url)) {
+            counter.inc();
+        }
+    }
+
+    /// A proxy was sent everything that a change meant for it.
+    pub(crate) fn converged(&self, after: Duration) {
+        self.convergence.observe(after.as_secs_f64());
+    }
+
+    /// Secrets were asked for and not given.
+    pub(crate) fn withheld(&self, secrets: usize) {
+        self.withheld.inc_by(secrets as u64);
     }
 
     pub(crate) fn impostor(&self) {
@@ -115,17 +192,22 @@ impl Metrics {
 /// Upstream's short names. Others share one label: a client chooses type URLs freely and must not
 /// choose how many series there are.
 fn of_type(type_url: &str) -> OfType {
-    let short = match type_url {
+    OfType {
+        r#type: short(type_url).to_owned(),
+    }
+}
+
+/// Upstream's short name of a type.
+pub(crate) fn short(type_url: &str) -> &'static str {
+    match type_url {
         type_url::CLUSTER => "cds",
         type_url::ENDPOINT => "eds",
         type_url::LISTENER => "lds",
         type_url::ROUTE => "rds",
         type_url::SECRET => "sds",
         type_url::EXTENSION => "ecds",
+        type_url::NAME_TABLE => "nds",
         _ => "other",
-    };
-    OfType {
-        r#type: short.to_owned(),
     }
 }
 

@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use api::snapshot::World;
@@ -37,6 +37,8 @@ pub struct Push {
     asks: mpsc::Sender<Ask>,
     /// What is on its way to proxies, shared by the streams of all ports.
     pub(crate) bodies: Bodies,
+    /// When the change was seen that was handed out last.
+    changed: Arc<Mutex<Option<Instant>>>,
 }
 
 #[derive(Debug)]
@@ -54,6 +56,12 @@ impl Push {
         self.asks.send(Ask { proxy, reply }).await.ok()?;
         replied.await.ok()
     }
+
+    /// How long ago the change was seen that was handed out last.
+    pub(crate) fn since_change(&self) -> Option<Duration> {
+        let changed = self.changed.lock().unwrap_or_else(PoisonError::into_inner);
+        changed.map(|at| at.elapsed())
+    }
 }
 
 #[cfg(test)]
@@ -69,6 +77,7 @@ impl Push {
         Push {
             asks,
             bodies: Bodies::default(),
+            changed: Arc::default(),
         }
     }
 }
@@ -80,7 +89,9 @@ pub fn push(
     shutdown: Shutdown,
 ) -> (Push, impl Future<Output = ()> + Send + 'static) {
     let (asks, asked) = mpsc::channel(WAITING);
+    let changed = Arc::default();
     let owner = Owner {
+        changed: Arc::clone(&changed),
         meshes,
         worlds,
         followed: None,
@@ -90,11 +101,13 @@ pub fn push(
     let push = Push {
         asks,
         bodies: Bodies::default(),
+        changed,
     };
     (push, owner.run(asked, shutdown))
 }
 
 struct Owner {
+    changed: Arc<Mutex<Option<Instant>>>,
     meshes: watch::Receiver<Option<Arc<Mesh>>>,
     worlds: watch::Receiver<Option<World>>,
     /// The mesh that every group was brought to.
@@ -142,14 +155,15 @@ impl Owner {
         // A change is followed at once when it comes alone. In a storm as much time passes between two states
         // as the last one took, so that deriving never takes more than half of what there is.
         let mut rested = Instant::now();
+        // When a change was seen that nobody was told of yet. Kept outside of the loop: whoever joins during a rest
+        // must not make it forgotten.
+        let mut waits: Option<Instant> = None;
         loop {
-            let changed = async {
-                tokio::select! {
-                    Ok(()) = self.worlds.changed() => {}
-                    Ok(()) = self.meshes.changed() => {}
-                    else => std::future::pending().await,
+            let rest = async {
+                match waits {
+                    Some(_) => tokio::time::sleep_until(rested).await,
+                    None => std::future::pending().await,
                 }
-                tokio::time::sleep_until(rested).await;
             };
             tokio::select! {
                 () = &mut shutdown => return,
@@ -158,8 +172,13 @@ impl Owner {
                     Some(ask) => self.join(ask),
                     None => return,
                 },
-                () = changed => {
+                Ok(()) = self.worlds.changed(), if waits.is_none() => waits = Some(Instant::now()),
+                Ok(()) = self.meshes.changed(), if waits.is_none() => waits = Some(Instant::now()),
+                () = rest => {
                     let began = Instant::now();
+                    let mut changed = self.changed.lock().unwrap_or_else(PoisonError::into_inner);
+                    *changed = waits.take();
+                    drop(changed);
                     self.everyone().await;
                     rested = Instant::now() + began.elapsed().min(REST);
                 }

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use futures::StreamExt;
 use proto::ads::{Caller, Discovery, Encoded, Messages};
@@ -23,7 +24,7 @@ use tracing::{debug, info, warn};
 use crate::body::Variant;
 use crate::debug::{self, Asked, Debug, Entry, Opening, Watched};
 use crate::metrics::Connected;
-use crate::session::{Event, Output, Rejection, Reply, delta, sotw};
+use crate::session::{Event, Output, Refusal, Rejection, Reply, delta, sotw};
 use crate::{Metrics, Node, Push, Resources, proxy, secrets};
 
 /// Objects that are named in the log of a refusal, at most.
@@ -85,6 +86,7 @@ trait Session: Send + 'static {
     type Request: Send + 'static;
     fn on(&mut self, event: Event<Self::Request>) -> Vec<Output>;
     fn watched(&self) -> Vec<(String, Vec<String>)>;
+    fn refusals(&self) -> Vec<Refusal>;
     fn node(request: &Self::Request) -> Option<&WireNode>;
     fn asked(request: &Self::Request) -> Asked<'_>;
 }
@@ -105,6 +107,9 @@ impl Session for delta::Session {
     }
     fn watched(&self) -> Vec<(String, Vec<String>)> {
         delta::Session::watched(self)
+    }
+    fn refusals(&self) -> Vec<Refusal> {
+        delta::Session::refusals(self).cloned().collect()
     }
     fn node(request: &Self::Request) -> Option<&WireNode> {
         request.node.as_ref()
@@ -128,6 +133,9 @@ impl Session for sotw::Session {
     fn watched(&self) -> Vec<(String, Vec<String>)> {
         sotw::Session::watched(self)
     }
+    fn refusals(&self) -> Vec<Refusal> {
+        sotw::Session::refusals(self).cloned().collect()
+    }
     fn node(request: &Self::Request) -> Option<&WireNode> {
         request.node.as_ref()
     }
@@ -149,6 +157,8 @@ struct Stream<S: Session> {
     new_session: fn(Arc<Resources>) -> S,
     requests: Messages<S::Request>,
     outbox: VecDeque<Arc<Reply>>,
+    /// When the change was seen whose responses are in the outbox.
+    converges: Option<Instant>,
     /// Who is there, as its first request said.
     node: Option<WireNode>,
     open: Option<Open<S>>,
@@ -163,6 +173,8 @@ struct Open<S> {
     resources: watch::Receiver<Arc<Resources>>,
     node: Node,
     entry: Entry,
+    /// Whether it was told that the proxy refuses anything.
+    refuses: bool,
     /// Dropped with the stream.
     _connected: Connected,
 }
@@ -198,6 +210,7 @@ impl Server {
             new_session,
             requests,
             outbox: VecDeque::new(),
+            converges: None,
             node: None,
             open: None,
             right_until: None,
@@ -245,7 +258,7 @@ impl<S: Session> Stream<S> {
                 let Reply {
                     type_url, nonce, ..
                 } = &*response;
-                self.server.metrics.pushed(type_url);
+                let began = Instant::now();
                 if let Some(open) = self.open.as_ref().filter(|_| !debug::is_debug(type_url)) {
                     open.entry.sent(type_url, nonce);
                 }
@@ -255,6 +268,11 @@ impl<S: Session> Stream<S> {
                     .push
                     .bodies
                     .encoded(S::VARIANT, control_plane, &response);
+                let metrics = &server.metrics;
+                metrics.pushed(type_url, encoded.body.len(), began.elapsed());
+                if let Some(since) = self.converges.take_if(|_| self.outbox.is_empty()) {
+                    metrics.converged(since.elapsed());
+                }
                 return Ok(Some(encoded));
             }
             let shutdown = self.server.shutdown.clone();
@@ -306,12 +324,40 @@ impl<S: Session> Stream<S> {
         }
         let metrics = &self.server.metrics;
         let mut session = open.session.lock().unwrap_or_else(PoisonError::into_inner);
-        for output in session.on(event) {
+        let answers =
+            matches!(&event, Event::Request(request) if !S::asked(request).nonce.is_empty());
+        let changed = matches!(&event, Event::Resources(_));
+        let secrets = match &event {
+            Event::Request(request) if S::asked(request).type_url == type_url::SECRET => {
+                S::asked(request).names.to_vec()
+            }
+            _ => Vec::new(),
+        };
+        let outputs = session.on(event);
+        if answers {
+            let refusals = session.refusals();
+            if open.refuses || !refusals.is_empty() {
+                open.refuses = !refusals.is_empty();
+                open.entry.refuses(refusals);
+            }
+        }
+        for output in outputs {
             match output {
-                Output::Send(response) => self.outbox.push_back(response),
+                Output::Send(response) => {
+                    let withheld = missing(&secrets, &response);
+                    if !withheld.is_empty() {
+                        metrics.withheld(withheld.len());
+                        info!(
+                            node = open.node.id,
+                            ?withheld,
+                            "secrets that do not exist or are not for this proxy"
+                        );
+                    }
+                    self.outbox.push_back(response);
+                }
                 Output::Rejected(rejection) => {
                     metrics.rejected(&rejection.type_url);
-                    let suspects = suspects(&open.resources.borrow(), &rejection);
+                    let suspects = suspects(session.refusals(), &rejection);
                     warn!(
                         node = open.node.id, %suspects, type_url = rejection.type_url, names = ?rejection.names,
                         "proxy refused its configuration and keeps what it had: {}", rejection.message
@@ -319,6 +365,10 @@ impl<S: Session> Stream<S> {
                 }
                 Output::Stale { type_url } => metrics.stale(&type_url),
             }
+        }
+        if changed && !self.outbox.is_empty() {
+            let since = self.server.push.since_change();
+            self.converges = since.and_then(|since| Instant::now().checked_sub(since));
         }
         Ok(())
     }
@@ -394,6 +444,7 @@ impl<S: Session> Stream<S> {
             session,
             resources,
             entry,
+            refuses: false,
             _connected: self.server.metrics.connected(node.version.as_deref()),
             node,
         })
@@ -427,17 +478,27 @@ async fn changed<S>(open: Option<&mut Open<S>>, right_until: Option<Instant>) ->
     open.resources.borrow_and_update().clone()
 }
 
-/// The objects of users that refused resources were made from.
-fn suspects(resources: &Resources, rejection: &Rejection) -> String {
-    let table = resources.table(&rejection.type_url);
-    let refused = rejection.names.iter().filter_map(|name| table.get(name));
-    let origins: BTreeSet<String> = refused
-        .flat_map(|resource| &resource.origin)
+/// The objects of users that are to blame for a refusal.
+fn suspects(refusals: Vec<Refusal>, rejection: &Rejection) -> String {
+    let refused = refusals.iter().filter(|refusal| {
+        refusal.type_url == rejection.type_url && *refusal.message == *rejection.message
+    });
+    let suspects: BTreeSet<String> = refused
+        .flat_map(|refusal| &*refusal.suspects)
         .map(ToString::to_string)
         .collect();
     // The others are in the proxy's own words or in the list of names.
-    let shown: Vec<String> = origins.into_iter().take(SUSPECTS).collect();
+    let shown: Vec<String> = suspects.into_iter().take(SUSPECTS).collect();
     shown.join(", ")
+}
+
+/// Those of the `asked` secrets that a response does not give.
+fn missing<'a>(asked: &'a [String], response: &Reply) -> Vec<&'a String> {
+    if response.type_url != type_url::SECRET {
+        return Vec::new();
+    }
+    let given = |name: &String| response.resources.iter().any(|one| *one.name == **name);
+    asked.iter().filter(|name| !given(name)).collect()
 }
 
 fn peer_of(caller: &Caller) -> String {
@@ -445,5 +506,7 @@ fn peer_of(caller: &Caller) -> String {
     peer.map_or_else(|| "unknown".to_owned(), |peer| peer.address.to_string())
 }
 
+#[cfg(test)]
+mod attempts;
 #[cfg(test)]
 mod tests;

@@ -7,6 +7,7 @@
 
 pub mod delta;
 mod names;
+mod refusals;
 pub mod sotw;
 
 use std::sync::Arc;
@@ -16,6 +17,9 @@ use proto::google::protobuf::Any;
 use proto::google::rpc::Status;
 
 use crate::{Resource, Resources};
+
+pub use refusals::Refusal;
+use refusals::Refusals;
 
 /// What happens to a stream.
 #[derive(Clone, Debug)]

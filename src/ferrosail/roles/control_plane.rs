@@ -6,6 +6,7 @@ mod authority;
 pub mod engine;
 mod options;
 mod proxies;
+mod status;
 mod trust_domain;
 mod webhooks;
 
@@ -158,11 +159,11 @@ pub async fn start(
         registry: &mut registry,
     };
     let authority = authority::start(&mut parts);
-    webhooks::start(&mut parts, &authority, ports.webhooks);
+    let written = webhooks::start(&mut parts, &authority, ports.webhooks);
     proxies::start(
         &mut parts,
         &authority,
-        &told,
+        (&told, written),
         ports.xds,
         ports.plaintext_xds,
     );

@@ -2,6 +2,8 @@
 
 mod offline;
 
+use std::collections::BTreeMap;
+
 use serve::{kubernetes, logging, shutdown, tls};
 use tracing::info;
 
@@ -30,10 +32,11 @@ pub enum Error {
 ///
 /// # Errors
 /// [`Error`].
-pub async fn run(options: Discovery) -> Result<(), Error> {
+pub async fn run(mut options: Discovery) -> Result<(), Error> {
     tls::install_provider();
     logging::init(&options.log_output_level, options.log_format())?;
     options.check()?;
+    options.switch(&BTreeMap::new());
     if let Some(folder) = options.config_dir.clone() {
         return offline::run(options, folder).await;
     }

@@ -9,8 +9,20 @@ fn mesh_map() -> MeshMap {
     MeshMap::of_revision("istio-system", "")
 }
 
+/// What becomes of an object, its judgement left out.
 fn told(object: &Value) -> Option<Change> {
-    Some(Id::of(object, &mesh_map())?.told(object))
+    let mut changes = Id::of(object, &mesh_map())?.told(object);
+    changes.retain(|change| !matches!(change, Change::Judge(_)));
+    changes.pop()
+}
+
+/// What is wrong with an object, as lines.
+fn judged(object: &Value) -> Option<Vec<String>> {
+    let changes = Id::of(object, &mesh_map())?.told(object);
+    changes.iter().find_map(|change| match change {
+        Change::Judge(finding) => Some(finding.problems.iter().map(ToString::to_string).collect()),
+        _ => None,
+    })
 }
 
 #[test]
@@ -98,4 +110,31 @@ fn kinds_that_the_mesh_does_not_read_are_nothing() {
         let object = json!({"apiVersion": version, "kind": kind, "metadata": {"name": "a", "namespace": "b"}});
         assert_eq!(told(&object), None, "{version} {kind}");
     }
+}
+
+#[test]
+fn what_the_webhook_would_have_refused_is_told_at_the_door() {
+    let object = |weight: i64| {
+        json!({"apiVersion": "networking.istio.io/v1", "kind": "VirtualService",
+        "metadata": {"namespace": "shop", "name": "reviews"},
+        "spec": {"hosts": ["reviews"], "http": [{"route": [
+            {"destination": {"host": "reviews"}, "weight": weight}]}]}})
+    };
+    assert_eq!(judged(&object(100)), None);
+    let found = judged(&object(-1)).expect("a judgement");
+    assert!(
+        found[0].starts_with("virtualservice shop/reviews: spec.http[0].route[0].weight"),
+        "{found:?}"
+    );
+    // It is used nevertheless, as far as it can be.
+    assert!(matches!(told(&object(-1)), Some(Change::Put(_))));
+}
+
+#[test]
+fn what_an_objects_status_says_is_told_even_when_nothing_is_wrong() {
+    let object = json!({"apiVersion": "networking.istio.io/v1", "kind": "Sidecar",
+        "metadata": {"namespace": "shop", "name": "default", "generation": 2},
+        "spec": {"egress": [{"hosts": ["./*"]}]},
+        "status": {"conditions": [{"type": "Programmed", "status": "False", "observedGeneration": 1}]}});
+    assert_eq!(judged(&object), Some(Vec::new()));
 }

@@ -13,10 +13,18 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tower_test::mock;
 
-use super::{Listings, WATCHED, follow};
+use super::{Listings, Metrics, WATCHED, follow};
 use crate::{Change, MeshMap};
 
 const SOON: Duration = Duration::from_secs(10);
+/// Kinds of Istio's API that the mesh does not read: what is wrong with their objects is told nevertheless.
+const JUDGED_ONLY: [&str; 5] = [
+    "EnvoyFilter",
+    "ProxyConfig",
+    "WorkloadGroup",
+    "WasmPlugin",
+    "TrafficExtension",
+];
 
 fn mesh_map() -> MeshMap {
     MeshMap::of_revision("istio-system", "")
@@ -40,17 +48,21 @@ fn service(name: &str) -> DynamicObject {
 #[test]
 fn every_kind_that_the_mesh_reads_is_watched() {
     let known = WATCHED.iter().filter(|watched| watched.kind != "ConfigMap");
-    let kinds: std::collections::BTreeSet<Kind> = known
-        .map(|watched| Kind::of(&watched.api_version(), watched.kind).expect("a kind of the mesh"))
+    let kinds: Vec<_> = known
+        .map(|watched| Kind::of(&watched.api_version(), watched.kind).ok_or(watched.kind))
         .collect();
-    assert_eq!(kinds.len(), WATCHED.len() - 1);
+    let judged = kinds.iter().filter_map(|kind| kind.err());
+    let judged: Vec<&str> = judged.collect();
+    assert_eq!(judged, JUDGED_ONLY);
+    let kinds: std::collections::BTreeSet<Kind> = kinds.into_iter().flatten().collect();
+    assert_eq!(kinds.len(), WATCHED.len() - 1 - judged.len());
     // The last variant says how many there are.
     assert_eq!(kinds.len(), Kind::Telemetry as usize + 1);
 }
 
 #[test]
 fn a_new_listing_removes_what_it_lacks() {
-    let mut listings = Listings::new(mesh_map());
+    let mut listings = Listings::new(mesh_map(), Metrics::default());
     let services = index_of("Service");
     listings.take_in(services, Ok(Event::Init));
     listings.take_in(services, Ok(Event::InitApply(service("a"))));
@@ -67,17 +79,40 @@ fn a_new_listing_removes_what_it_lacks() {
 
 #[test]
 fn a_malformed_object_is_refused_and_the_next_is_taken() {
-    let mut listings = Listings::new(mesh_map());
+    let mut listings = Listings::new(mesh_map(), Metrics::default());
     let index = index_of("VirtualService");
     let of = |name: &str, hosts: Value| {
         object(json!({"metadata": {"namespace": "shop", "name": name}, "spec": {"hosts": hosts}}))
     };
     let refused = listings.take_in(index, Ok(Event::Apply(of("bad", json!({"not": "a list"})))));
     assert!(
-        matches!(&refused[..], [Change::Refuse(Kind::VirtualService, key, _)] if key.name == "bad")
+        matches!(&refused[..], [Change::Refuse(Kind::VirtualService, key, _), Change::Judge(_)] if key.name == "bad")
     );
     let taken = listings.take_in(index, Ok(Event::Apply(of("good", json!(["a"])))));
-    assert!(matches!(&taken[..], [Change::Put(_)]));
+    assert!(matches!(&taken[..], [Change::Put(_), ..]));
+}
+
+#[test]
+fn objects_that_the_mesh_does_not_read_are_judged_until_they_are_gone() {
+    let mut listings = Listings::new(mesh_map(), Metrics::default());
+    let index = index_of("EnvoyFilter");
+    let filter = |patch: &str| {
+        object(
+            json!({"metadata": {"namespace": "shop", "name": "tune", "generation": 3},
+            "spec": {"configPatches": [{"applyTo": patch}]}}),
+        )
+    };
+    let found = |changes: &[Change]| {
+        let [Change::Judge(finding)] = changes else {
+            panic!("expected a judgement, got {changes:?}");
+        };
+        (finding.generation, finding.problems.len())
+    };
+    let bad = listings.take_in(index, Ok(Event::Apply(filter("NOTHING"))));
+    let (generation, problems) = found(&bad);
+    assert!(generation == 3 && problems > 0, "{bad:?}");
+    let gone = listings.take_in(index, Ok(Event::Delete(filter("NOTHING"))));
+    assert_eq!(found(&gone), (0, 0));
 }
 
 #[test]
@@ -89,7 +124,7 @@ fn a_kind_that_is_not_served_has_no_objects_and_a_refused_one_is_waited_for() {
         };
         Err(Error::InitialListFailed(kube::Error::Api(Box::new(status))))
     };
-    let mut listings = Listings::new(mesh_map());
+    let mut listings = Listings::new(mesh_map(), Metrics::default());
     for index in 1..WATCHED.len() {
         assert_eq!(listings.take_in(index, failed(404)), []);
     }
@@ -101,7 +136,7 @@ fn a_kind_that_is_not_served_has_no_objects_and_a_refused_one_is_waited_for() {
 
 #[test]
 fn a_mesh_configuration_that_goes_leaves_the_defaults() {
-    let mut listings = Listings::new(mesh_map());
+    let mut listings = Listings::new(mesh_map(), Metrics::default());
     let map = || {
         object(
             json!({"metadata": {"namespace": "istio-system", "name": "istio"},
@@ -147,7 +182,8 @@ async fn listings_arrive_and_end_with_complete() {
     ]);
     let server = tokio::spawn(serve(handle, items));
     let (sender, mut receiver) = mpsc::channel(64);
-    let following = tokio::spawn(follow(Client::new(service, "default"), mesh_map(), sender));
+    let client = Client::new(service, "default");
+    let following = tokio::spawn(follow(client, mesh_map(), Metrics::default(), sender));
     let mut told = Vec::new();
     while told.last() != Some(&Change::Complete) {
         let batch = timeout(SOON, receiver.recv()).await.expect("in time");

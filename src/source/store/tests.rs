@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use api::features::Features;
 use api::snapshot::{HostId, Key, Snapshot, World};
 use tokio::time::timeout;
 
@@ -56,7 +57,7 @@ fn removal(change: &Change) -> Change {
 }
 
 fn after(changes: Vec<Change>) -> World {
-    let mut state = State::new("cluster.local", 0);
+    let mut state = State::new("cluster.local", Features::default(), 0);
     state.take_in(changes);
     state.world().clone()
 }
@@ -96,7 +97,7 @@ fn what_was_removed_leaves_nothing_behind() {
 
 #[test]
 fn an_event_that_changes_no_used_field_touches_nothing() {
-    let mut state = State::new("cluster.local", 0);
+    let mut state = State::new("cluster.local", Features::default(), 0);
     assert!(!state.take_in(changes(SHOP)).is_empty());
     assert!(state.take_in(changes(SHOP)).is_empty());
     let of_no_use = shop_with(
@@ -108,7 +109,7 @@ fn an_event_that_changes_no_used_field_touches_nothing() {
 
 #[test]
 fn an_endpoint_change_touches_its_host_only() {
-    let mut state = State::new("cluster.local", 0);
+    let mut state = State::new("cluster.local", Features::default(), 0);
     state.take_in(changes(SHOP));
     let touched = state.take_in(shop_with(
         "{addresses: [10.1.0.1], conditions: {ready: true}",
@@ -121,7 +122,7 @@ fn an_endpoint_change_touches_its_host_only() {
 
 #[test]
 fn a_secret_touches_no_relations_and_no_hosts() {
-    let mut state = State::new("cluster.local", 0);
+    let mut state = State::new("cluster.local", Features::default(), 0);
     state.take_in(changes(SHOP));
     let secret = |key: &str| {
         changes(&format!(
@@ -136,7 +137,7 @@ fn a_secret_touches_no_relations_and_no_hosts() {
 
 #[test]
 fn a_refused_object_counts_as_gone_and_refused_settings_stay() {
-    let mut state = State::new("cluster.local", 0);
+    let mut state = State::new("cluster.local", Features::default(), 0);
     state.take_in(changes(SHOP));
     state.take_in(shop_with("hosts: [reviews]", "hosts: 7"));
     let snapshot = state.world().snapshot();
@@ -156,7 +157,7 @@ fn a_refused_object_counts_as_gone_and_refused_settings_stay() {
 
 #[tokio::test]
 async fn nothing_is_handed_out_before_every_source_is_complete() {
-    let (store, sender, mut view) = Store::new("cluster.local", 2);
+    let (store, sender, mut view) = Store::new("cluster.local", Features::default(), 2);
     let running = tokio::spawn(store.run());
     let mut first = changes(SHOP);
     first.push(Change::Complete);
@@ -179,7 +180,7 @@ async fn nothing_is_handed_out_before_every_source_is_complete() {
 
 #[tokio::test]
 async fn an_empty_world_is_handed_out_too() {
-    let (store, sender, mut view) = Store::new("cluster.local", 1);
+    let (store, sender, mut view) = Store::new("cluster.local", Features::default(), 1);
     tokio::spawn(store.run());
     sender.send(vec![Change::Complete]).await.expect("running");
     let snapshot = timeout(SOON, view.snapshots.wait_for(Option::is_some)).await;
@@ -188,7 +189,7 @@ async fn an_empty_world_is_handed_out_too() {
 
 #[tokio::test]
 async fn readers_are_woken_for_what_concerns_them_only() {
-    let (store, sender, mut view) = Store::new("cluster.local", 1);
+    let (store, sender, mut view) = Store::new("cluster.local", Features::default(), 1);
     tokio::spawn(store.run());
     let mut first = changes(SHOP);
     first.push(Change::Complete);
@@ -229,4 +230,36 @@ async fn readers_are_woken_for_what_concerns_them_only() {
         .expect("in time")
         .expect("running");
     assert!(!view.worlds.has_changed().expect("running"));
+}
+
+#[test]
+fn what_is_wrong_with_an_object_is_known_until_it_is_told_anew() {
+    let shop = |weight: &str| {
+        changes(&format!(
+            "{{apiVersion: networking.istio.io/v1, kind: VirtualService, \
+             metadata: {{name: reviews, namespace: shop}}, spec: {{hosts: [reviews], \
+             http: [{{route: [{{destination: {{host: reviews}}, weight: {weight}}}]}}]}}}}"
+        ))
+    };
+    let mut state = State::new("cluster.local", Features::default(), 0);
+    state.take_in(shop("-1"));
+    let found: Vec<_> = state.findings().values().collect();
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0].subject.name, "reviews");
+    assert_eq!(found[0].problems.len(), 1);
+    // Seen again, as when a watch begins anew.
+    state.take_in(shop("-1"));
+    assert_eq!(state.findings().len(), 1);
+    state.take_in(shop("100"));
+    assert!(state.findings().is_empty());
+    state.take_in(shop("-1"));
+    state.take_in(shop("x"));
+    assert_eq!(
+        state.findings().len(),
+        1,
+        "a refused object is known as well"
+    );
+    let removed = shop("1").iter().map(removal).collect();
+    state.take_in(removed);
+    assert!(state.findings().is_empty());
 }

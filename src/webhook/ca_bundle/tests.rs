@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use kube::api::DynamicObject;
 use serde_json::{Value, json};
 
-use super::{Kind, with_bundle};
+use super::{Kind, wanted};
 
 fn configuration(webhooks: Value) -> DynamicObject {
     let object = json!({
@@ -30,8 +30,7 @@ fn entry(name: &str) -> Value {
 fn our_entries_get_the_bundle_and_keep_everything_else() {
     let ours = entry("rev.namespace.sidecar-injector.istio.io");
     let object = configuration(json!([ours, entry("other.example.com")]));
-    let suffix = Kind::Mutating.suffix();
-    let patched = with_bundle(&object, "ROOT", suffix).expect("a change");
+    let patched = wanted(&object, "ROOT", Kind::Mutating, true).expect("a change");
     assert_eq!(patched.metadata, object.metadata);
 
     let mut expected = object.data.clone();
@@ -41,16 +40,15 @@ fn our_entries_get_the_bundle_and_keep_everything_else() {
 
 #[test]
 fn an_object_that_is_right_is_not_written() {
-    let suffix = Kind::Validating.suffix();
     let object = configuration(json!([entry("rev.validation.istio.io")]));
-    let patched = with_bundle(&object, "ROOT", suffix).expect("a change");
-    assert_eq!(with_bundle(&patched, "ROOT", suffix), None);
-    assert!(with_bundle(&patched, "NEW", suffix).is_some());
+    let of = |object, pem| wanted(object, pem, Kind::Validating, false);
+    let patched = of(&object, "ROOT").expect("a change");
+    assert_eq!(of(&patched, "ROOT"), None);
+    assert!(of(&patched, "NEW").is_some());
 }
 
 #[test]
 fn objects_without_entries_of_ours_are_left_alone() {
-    let suffix = Kind::Validating.suffix();
     for webhooks in [
         json!([]),
         json!(null),
@@ -59,7 +57,11 @@ fn objects_without_entries_of_ours_are_left_alone() {
         json!([{"clientConfig": {}}]),
     ] {
         let object = configuration(webhooks);
-        assert_eq!(with_bundle(&object, "ROOT", suffix), None, "{object:?}");
+        assert_eq!(
+            wanted(&object, "ROOT", Kind::Validating, true),
+            None,
+            "{object:?}"
+        );
     }
 }
 
@@ -76,4 +78,21 @@ fn all_of_upstreams_entries_are_ours() {
     for name in ["rev.validation.istio.io", "validation.istio.io"] {
         assert!(name.ends_with(Kind::Validating.suffix()), "{name}");
     }
+}
+
+#[test]
+fn validation_closes_once_it_was_seen_to_work_and_never_opens() {
+    let of = |policy: &str, kind: Kind, name: &str, closes: bool| {
+        let mut entry = entry(name);
+        entry["failurePolicy"] = json!(policy);
+        let object = configuration(json!([entry, self::entry("other.example.com")]));
+        let written = wanted(&object, "ROOT", kind, closes).expect("a bundle");
+        written.data["webhooks"][0]["failurePolicy"].clone()
+    };
+    let validator = "rev.validation.istio.io";
+    assert_eq!(of("Ignore", Kind::Validating, validator, false), "Ignore");
+    assert_eq!(of("Ignore", Kind::Validating, validator, true), "Fail");
+    assert_eq!(of("Fail", Kind::Validating, validator, false), "Fail");
+    let injector = "rev.namespace.sidecar-injector.istio.io";
+    assert_eq!(of("Ignore", Kind::Mutating, injector, true), "Ignore");
 }

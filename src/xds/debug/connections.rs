@@ -8,13 +8,18 @@ use api::snapshot::Timestamp;
 use serde_json::Value;
 use tokio::sync::watch;
 
+use crate::session::Refusal;
 use crate::{Node, Resources};
 
 /// The open streams of a process. Cheap to clone.
 #[derive(Clone, Default)]
 pub struct Connections {
     state: Arc<Mutex<State>>,
+    refused: Arc<watch::Sender<Refused>>,
 }
+
+/// What open streams refuse, by the number of the stream; those that refuse nothing are not in it.
+pub type Refused = BTreeMap<u64, Arc<[Refusal]>>;
 
 #[derive(Default)]
 struct State {
@@ -109,6 +114,11 @@ impl Connections {
         }
     }
 
+    /// What proxies refuse, now and whenever it changes.
+    pub fn refused(&self) -> watch::Receiver<Refused> {
+        self.refused.subscribe()
+    }
+
     /// All open streams, by id.
     pub(crate) fn all(&self) -> Vec<Arc<Connection>> {
         let mut all: Vec<_> = self.state().open.values().cloned().collect();
@@ -178,6 +188,21 @@ impl Entry {
         });
     }
 
+    /// What the proxy refuses from now on.
+    pub fn refuses(&self, refusals: Vec<Refusal>) {
+        self.connections.refused.send_if_modified(|all| {
+            let before = match refusals.is_empty() {
+                true => return all.remove(&self.number).is_some(),
+                false => all.get(&self.number),
+            };
+            let differs = before.is_none_or(|before| **before != *refusals);
+            if differs {
+                all.insert(self.number, refusals.into());
+            }
+            differs
+        });
+    }
+
     /// A response went out.
     pub fn sent(&self, type_url: &str, nonce: &str) {
         self.connection.exchange(type_url, |exchange| {
@@ -190,6 +215,7 @@ impl Entry {
 impl Drop for Entry {
     fn drop(&mut self) {
         self.connections.state().open.remove(&self.number);
+        self.refuses(Vec::new());
     }
 }
 

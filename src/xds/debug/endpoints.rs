@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Answer, Debug, Question, config_dump, registry, sync};
+use super::{Answer, Debug, Question, config_dump, registry, sync, views};
 
 /// Told when a proxy is unknown here; tools look for these words and ask the next instance.
 pub(super) const NOT_CONNECTED: &str =
@@ -21,11 +21,21 @@ pub(super) struct Endpoint {
 pub(super) const OF_OWN_NAMESPACE: [&str; 3] = ["config_dump", "ndsz", "edsz"];
 
 /// All of them, by name.
-pub(super) const ENDPOINTS: [Endpoint; 14] = [
+pub(super) const ENDPOINTS: [Endpoint; 22] = [
     Endpoint {
         name: "adsz",
         help: "Streams of the aggregated discovery service; proxyID= shows one",
         answer: sync::adsz,
+    },
+    Endpoint {
+        name: "cachez",
+        help: "What is kept for the connected proxies; sizes= counts bytes",
+        answer: views::cachez,
+    },
+    Endpoint {
+        name: "clusterz",
+        help: "The clusters that endpoints are read from",
+        answer: |debug, _| views::clusterz(debug),
     },
     Endpoint {
         name: "config_dump",
@@ -63,14 +73,39 @@ pub(super) const ENDPOINTS: [Endpoint; 14] = [
         answer: |debug, _| registry::shards(debug),
     },
     Endpoint {
+        name: "inject",
+        help: "The templates of injection",
+        answer: |debug, _| views::inject(debug),
+    },
+    Endpoint {
+        name: "instancesz",
+        help: "The services that connected proxies stand for",
+        answer: views::instancesz,
+    },
+    Endpoint {
         name: "list",
         help: "The names of all endpoints, as JSON",
         answer: |_, _| list(),
     },
     Endpoint {
+        name: "mcsz",
+        help: "Services of several clusters: there are none",
+        answer: |_, _| Answer::Json(Value::Array(Vec::new())),
+    },
+    Endpoint {
+        name: "mesh",
+        help: "The mesh configuration as it is written",
+        answer: |debug, _| views::mesh_config(debug),
+    },
+    Endpoint {
         name: "ndsz",
         help: "Name table of the proxy of proxyID=",
         answer: |debug, question| config_dump::of_type(debug, question, "nds"),
+    },
+    Endpoint {
+        name: "networkz",
+        help: "The gateways into other networks",
+        answer: |debug, _| views::networkz(debug),
     },
     Endpoint {
         name: "push_status",
@@ -86,6 +121,11 @@ pub(super) const ENDPOINTS: [Endpoint; 14] = [
         name: "resourcesz",
         help: "The kinds of configuration objects that are followed",
         answer: |debug, _| registry::followed(debug),
+    },
+    Endpoint {
+        name: "sidecarz",
+        help: "What the proxy of proxyID= can call",
+        answer: views::sidecarz,
     },
     Endpoint {
         name: "syncz",

@@ -25,6 +25,8 @@ pub fn router(debug: Late) -> Router {
     Router::new()
         .route("/debug", get(index))
         .route("/debug/{endpoint}", get(ask))
+        .route("/debug/pprof", get(profile))
+        .route("/debug/pprof/{*which}", get(profile))
         .with_state(debug)
 }
 
@@ -38,6 +40,12 @@ async fn index() -> Html<String> {
          <table>\n{}</table>\n",
         rows.collect::<String>()
     ))
+}
+
+/// Profiles of Go's runtime, which tools ask for.
+async fn profile() -> Response {
+    let words = "this is no Go program: perf or a similar tool of the system profiles it, /metrics counts\n";
+    (StatusCode::NOT_FOUND, words).into_response()
 }
 
 async fn ask(

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
+use api::snapshot::World;
 use base::SpiffeId;
 use proto::codec::{encode_cluster, encode_endpoint, encode_secret, type_url};
 use proto::envoy::config::cluster::v3::Cluster;
@@ -102,13 +103,16 @@ pub fn debug() -> (Debug, Vec<Entry>) {
     web.sent(type_url::ENDPOINT, "2");
     web.heard(type_url::ENDPOINT, "2", Some("no such thing"));
     let pay = open(&connections, "pay", "bank", &[], Resources::default());
+    let world = World::new("cluster.local");
+    let (mesh, _) = mesh::compile(world.snapshot());
     let debug = Debug {
         connections,
-        meshes: watch::channel(None).1,
-        worlds: watch::channel(None).1,
+        meshes: watch::channel(Some(Arc::new(mesh))).1,
+        worlds: watch::channel(Some(world)).1,
         authenticate: Some(Arc::new(Namespaced)),
         system_namespace: "istio-system".to_owned(),
         cluster: "c1".to_owned(),
+        written: watch::channel(crate::Written::default()).1,
     };
     (debug, vec![web, pay])
 }

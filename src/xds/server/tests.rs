@@ -21,7 +21,6 @@ use tonic::transport::Channel;
 use tonic::{Code, Request, Status, Streaming};
 
 use super::{Access, Server};
-use crate::session::Rejection;
 use crate::{Connections, Debug, Metrics, Push, Resource, Resources};
 
 const SOON: Duration = Duration::from_secs(10);
@@ -95,6 +94,7 @@ async fn running(access: Access) -> Running {
         authenticate: None,
         system_namespace: "shop".to_owned(),
         cluster: "c1".to_owned(),
+        written: watch::channel(crate::Written::default()).1,
     };
     let mut registry = registry("pilot");
     let shutdown = Shutdown::new();
@@ -424,34 +424,116 @@ async fn oversized_requests_end_the_stream() {
     running.shutdown.cancel();
 }
 
-#[test]
-fn a_refusal_names_the_objects_that_its_resources_came_from() {
-    let object = |name: &str| base::ObjectRef {
+fn object(name: &str) -> base::ObjectRef {
+    base::ObjectRef {
         api_version: "networking.istio.io/v1".to_owned(),
-        kind: "VirtualService".to_owned(),
+        kind: "DestinationRule".to_owned(),
         namespace: Some("shop".to_owned()),
         name: name.to_owned(),
-    };
-    let mut resources = Resources::default();
-    for (name, origins) in [
-        ("a", vec!["web", "reviews"]),
-        ("b", vec!["web"]),
-        ("c", vec!["other"]),
-    ] {
-        let origins = origins.into_iter().map(object).collect();
-        resources.insert(
-            CLUSTER,
-            Resource::new(CLUSTER, name, name.as_bytes(), origins),
-        );
     }
-    let rejection = Rejection {
-        type_url: CLUSTER.to_owned(),
-        nonce: "1".to_owned(),
-        message: "bad".to_owned(),
-        names: vec!["a".to_owned(), "b".to_owned(), "gone".to_owned()],
+}
+
+/// Clusters, each made from the object of its name.
+fn clusters(of: &[(&str, &str)]) -> Arc<Resources> {
+    let mut resources = Resources::default();
+    for (name, content) in of {
+        let made = Resource::new(CLUSTER, *name, content.as_bytes(), vec![object(name)]);
+        resources.insert(CLUSTER, made);
+    }
+    Arc::new(resources)
+}
+
+/// What a proxy answers to a response: that it takes it, or why not.
+fn answer(response: &DeltaDiscoveryResponse, error: Option<&str>) -> DeltaDiscoveryRequest {
+    DeltaDiscoveryRequest {
+        type_url: response.type_url.clone(),
+        response_nonce: response.nonce.clone(),
+        error_detail: error.map(|message| proto::google::rpc::Status {
+            code: 13,
+            message: message.to_owned(),
+            details: Vec::new(),
+        }),
+        ..Default::default()
+    }
+}
+
+fn names(response: &DeltaDiscoveryResponse) -> Vec<&str> {
+    let resources = response.resources.iter();
+    resources.map(|resource| resource.name.as_str()).collect()
+}
+
+#[tokio::test]
+async fn a_proxy_that_refuses_blames_one_object_and_hinders_nobody() {
+    let mut running = running(Access::Anonymous).await;
+    running
+        .resources
+        .send_replace(clusters(&[("a", "1"), ("b", "1")]));
+    let mut refused = running.debug.connections.refused();
+    let blamed = |refused: &crate::Refused| {
+        let refusals = refused.values().flat_map(|of_stream| of_stream.iter());
+        crate::blame(refusals)
     };
-    assert_eq!(
-        super::suspects(&resources, &rejection),
-        "virtualservice shop/reviews, virtualservice shop/web"
-    );
+    let asks = || vec![first(CLUSTER, &[])];
+    let (says, mut hostile) = open(&mut running, None, asks()).await.expect("open");
+    let (agrees, mut good) = open(&mut running, None, asks()).await.expect("open");
+    let response = next(&mut hostile).await.expect("an answer");
+    says.send(answer(&response, None)).await.expect("open");
+    let response = next(&mut good).await.expect("an answer");
+    agrees.send(answer(&response, None)).await.expect("open");
+
+    // One bad change among others: the proxy says which.
+    running
+        .resources
+        .send_replace(clusters(&[("a", "2"), ("b", "bad")]));
+    let response = next(&mut hostile).await.expect("a push");
+    let words = "Error adding/updating cluster(s) b: no";
+    says.send(answer(&response, Some(words)))
+        .await
+        .expect("open");
+    let found = timeout(SOON, refused.wait_for(|refused| !refused.is_empty()));
+    let found = blamed(&found.await.expect("in time").expect("open"));
+    assert_eq!(found.keys().collect::<Vec<_>>(), [&object("b")]);
+    assert!(found[&object("b")].ends_with(words), "{found:?}");
+
+    // Others are served as ever, and so is who refused.
+    let response = next(&mut good).await.expect("a push");
+    assert_eq!(names(&response), ["a", "b"]);
+    agrees.send(answer(&response, None)).await.expect("open");
+    running
+        .resources
+        .send_replace(clusters(&[("a", "3"), ("b", "bad")]));
+    let response = next(&mut good).await.expect("a push");
+    assert_eq!(names(&response), ["a"]);
+    let response = next(&mut hostile).await.expect("a push");
+    assert_eq!(names(&response), ["a"]);
+    // Taking something else does not make the refused one good.
+    says.send(answer(&response, None)).await.expect("open");
+    running
+        .resources
+        .send_replace(clusters(&[("a", "3"), ("b", "good")]));
+    let response = next(&mut hostile).await.expect("a push");
+    assert_eq!(names(&response), ["b"]);
+    assert_eq!(blamed(&refused.borrow()).len(), 1);
+    says.send(answer(&response, None)).await.expect("open");
+    let cleared = timeout(SOON, refused.wait_for(|refused| refused.is_empty()));
+    cleared.await.expect("in time").expect("open");
+    running.shutdown.cancel();
+}
+
+#[tokio::test]
+async fn blame_ends_with_the_stream_that_refused() {
+    let mut running = running(Access::Anonymous).await;
+    let mut refused = running.debug.connections.refused();
+    let asks = vec![first(CLUSTER, &[])];
+    let (says, mut stream) = open(&mut running, None, asks).await.expect("open");
+    let response = next(&mut stream).await.expect("an answer");
+    says.send(answer(&response, Some("no")))
+        .await
+        .expect("open");
+    let found = timeout(SOON, refused.wait_for(|refused| !refused.is_empty()));
+    found.await.expect("in time").expect("open");
+    drop((says, stream));
+    let cleared = timeout(SOON, refused.wait_for(|refused| refused.is_empty()));
+    cleared.await.expect("in time").expect("open");
+    running.shutdown.cancel();
 }

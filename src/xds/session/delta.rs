@@ -12,7 +12,8 @@ use proto::envoy::service::discovery::v3::DeltaDiscoveryRequest;
 
 use super::names::Names;
 use super::{
-    Event, Nonces, Output, Rejection, Reply, asks_for_all_without_names, message, push_order,
+    Event, Nonces, Output, Refusal, Refusals, Rejection, Reply, asks_for_all_without_names,
+    message, push_order,
 };
 use crate::{Resource, Resources, Table};
 
@@ -48,9 +49,19 @@ struct Watch {
     /// What it has apart from that.
     apart: BTreeMap<Arc<str>, Has>,
     /// Unacknowledged responses, oldest first.
-    in_flight: VecDeque<Arc<Reply>>,
+    in_flight: VecDeque<Sent>,
     /// Whether the last answer about a response was a refusal.
     refused: bool,
+    /// What it refuses, by name.
+    refusals: Refusals,
+}
+
+/// A response on its way.
+#[derive(Debug)]
+struct Sent {
+    reply: Arc<Reply>,
+    /// The route configurations that it replaces: only of these it matters for blame what changed in them.
+    replaced: Vec<Arc<Resource>>,
 }
 
 /// What a proxy has under a name.
@@ -100,6 +111,13 @@ impl Session {
             .collect()
     }
 
+    /// What the proxy refuses at this moment.
+    pub fn refusals(&self) -> impl Iterator<Item = &Refusal> {
+        self.watches
+            .values()
+            .flat_map(|watch| watch.refusals.iter())
+    }
+
     fn request(&mut self, request: DeltaDiscoveryRequest) -> Vec<Output> {
         let DeltaDiscoveryRequest {
             type_url,
@@ -130,18 +148,26 @@ impl Session {
                 (None, _) => output.push(Output::Stale {
                     type_url: type_url.clone(),
                 }),
-                (Some(refused), Some(error)) => {
+                (Some(Sent { reply, replaced }), Some(error)) => {
                     watch.refused = true;
-                    let changed = refused.resources.iter().map(|resource| &resource.name);
-                    let names = changed.chain(&refused.removed);
+                    let message = message(&error);
+                    watch.refusals.refuse(&reply, &message, |name| {
+                        let mut replaced = replaced.iter();
+                        replaced.find(|resource| *resource.name == *name).cloned()
+                    });
+                    let changed = reply.resources.iter().map(|resource| &resource.name);
+                    let names = changed.chain(&reply.removed);
                     output.push(Output::Rejected(Rejection {
                         type_url: type_url.clone(),
                         nonce: response_nonce,
-                        message: message(&error),
+                        message,
                         names: names.map(|name| name.to_string()).collect(),
                     }));
                 }
-                (Some(_), None) => watch.refused = false,
+                (Some(Sent { reply, .. }), None) => {
+                    watch.refused = false;
+                    watch.refusals.accept(&reply);
+                }
             }
         }
 
@@ -317,6 +343,13 @@ impl Session {
         let follows_endpoints = self.watches.contains_key(type_url::ENDPOINT);
         let watch = self.watches.entry(type_url.to_owned()).or_default();
         let table = self.resources.table(type_url);
+        let replaced = match type_url {
+            type_url::ROUTE => changed
+                .iter()
+                .filter_map(|resource| watch.base.get(&resource.name).cloned())
+                .collect(),
+            _ => Vec::new(),
+        };
         let nothing_yet = watch.base.is_empty() && watch.apart.is_empty();
         if nothing_yet && removed.is_empty() && changed.len() == table.len() {
             watch.base = table.clone();
@@ -354,7 +387,10 @@ impl Session {
             resources: changed,
             removed,
         });
-        watch.in_flight.push_back(reply.clone());
+        watch.in_flight.push_back(Sent {
+            reply: reply.clone(),
+            replaced,
+        });
         reply
     }
 }
@@ -379,8 +415,9 @@ impl Difference {
 
 impl Watch {
     /// The response with this nonce, which is no longer in flight, nor are earlier ones.
-    fn acknowledge(&mut self, nonce: &str) -> Option<Arc<Reply>> {
-        let position = self.in_flight.iter().position(|sent| sent.nonce == nonce)?;
+    fn acknowledge(&mut self, nonce: &str) -> Option<Sent> {
+        let mut sent = self.in_flight.iter();
+        let position = sent.position(|sent| sent.reply.nonce == nonce)?;
         self.in_flight.drain(..=position).next_back()
     }
 
@@ -393,6 +430,7 @@ impl Watch {
     ) -> BTreeSet<Arc<str>> {
         let mut concerned = BTreeSet::new();
         for name in unsubscribe {
+            self.refusals.forget(name);
             if name == ALL {
                 self.all = false;
                 let names = &self.names;

@@ -8,7 +8,8 @@ use proto::codec::type_url;
 use proto::envoy::service::discovery::v3::DiscoveryRequest;
 
 use super::{
-    Event, Nonces, Output, Rejection, Reply, asks_for_all_without_names, message, push_order,
+    Event, Nonces, Output, Refusal, Refusals, Rejection, Reply, asks_for_all_without_names,
+    message, push_order,
 };
 use crate::{Resource, Resources};
 
@@ -30,6 +31,12 @@ struct Watch {
     /// Version and nonce of the last response; none after everything was unsubscribed.
     last: Option<(Arc<str>, String)>,
     acknowledged: bool,
+    /// The response that is not answered yet.
+    sent: Option<Arc<Reply>>,
+    /// The response that was accepted last.
+    accepted: Option<Arc<Reply>>,
+    /// What it refuses, by name.
+    refusals: Refusals,
     /// What this type's resources belong to was sent again: Envoy warms that until these come after it,
     /// changed or not.
     warming: bool,
@@ -63,6 +70,13 @@ impl Session {
             .collect()
     }
 
+    /// What the proxy refuses at this moment.
+    pub fn refusals(&self) -> impl Iterator<Item = &Refusal> {
+        self.watches
+            .values()
+            .flat_map(|watch| watch.refusals.iter())
+    }
+
     /// Takes in an event and says what to send because of it.
     pub fn on(&mut self, event: Event<DiscoveryRequest>) -> Vec<Output> {
         match event {
@@ -87,6 +101,9 @@ impl Session {
                     follows: wanted,
                     last: None,
                     acknowledged: true,
+                    sent: None,
+                    accepted: None,
+                    refusals: Refusals::default(),
                     warming: false,
                 },
             );
@@ -98,6 +115,7 @@ impl Session {
         }
         watch.acknowledged = true;
         let mut output = Vec::new();
+        watch.answered(request.error_detail.as_ref().map(message));
         if let Some(error) = &request.error_detail {
             let resources = watch.followed(&self.resources, &type_url);
             output.push(Output::Rejected(Rejection {
@@ -114,6 +132,8 @@ impl Session {
         if changed && watch.follows == Follows::Names(BTreeSet::new()) {
             // Unsubscribed: nothing is sent until it asks again, whatever nonce it then names.
             watch.last = None;
+            watch.accepted = None;
+            watch.refusals.clear();
         } else if changed {
             output.push(Output::Send(self.respond(&type_url)));
         } else {
@@ -149,6 +169,7 @@ impl Session {
             removed: Vec::new(),
         });
         watch.last = Some((version, nonce));
+        watch.sent = Some(reply.clone());
         watch.acknowledged = false;
         watch.warming = false;
         if let Some(warmed) = warmed_by(type_url).and_then(|warmed| self.watches.get_mut(warmed)) {
@@ -159,6 +180,36 @@ impl Session {
 }
 
 impl Watch {
+    /// The last response was accepted, or refused with words.
+    fn answered(&mut self, refused: Option<String>) {
+        // A response is answered once; later requests of its nonce change what is followed.
+        let Some(sent) = self.sent.take() else {
+            return;
+        };
+        let Some(message) = refused else {
+            self.refusals.clear();
+            self.accepted = Some(sent);
+            return;
+        };
+        let accepted = self.accepted.as_deref();
+        let before = |name: &str| {
+            // In the order of names, as tables are.
+            let resources = &accepted?.resources;
+            let place = resources.binary_search_by(|resource| (*resource.name).cmp(name));
+            Some(resources[place.ok()?].clone())
+        };
+        // It carries everything; what is as it was accepted is not meant.
+        let changed = sent.resources.iter().filter(|resource| {
+            before(&resource.name).is_none_or(|before| before.version != resource.version)
+        });
+        let changed = Reply {
+            resources: changed.cloned().collect(),
+            ..Reply::clone(&sent)
+        };
+        self.refusals.clear();
+        self.refusals.refuse(&changed, &message, before);
+    }
+
     /// One version for all that is followed.
     fn version(&self, resources: &Resources, type_url: &str) -> Arc<str> {
         match &self.follows {

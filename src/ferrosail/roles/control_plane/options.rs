@@ -1,9 +1,11 @@
 //! The command line and environment of `pilot-discovery discovery`. Flags of upstream that change nothing here are
 //! taken and named in the log; those that would change what is served, and are not supported, are errors.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use api::features::Features;
 use ca::issue::Lifetimes;
 use jiff::SignedDuration;
 use serve::http::Limits;
@@ -128,6 +130,9 @@ pub struct Discovery {
         hide = true
     )]
     pub max_workload_cert_ttl: SignedDuration,
+    /// Switches of the environment that change what proxies get.
+    #[arg(skip)]
+    pub features: Features,
     /// Between two fetches of the keys of an issuer of tokens.
     #[arg(
         long,
@@ -206,6 +211,17 @@ impl WithoutEffect {
 }
 
 impl Discovery {
+    /// Reads the switches of this process's environment, and those of `more`, which count for more.
+    pub fn switch(&mut self, more: &BTreeMap<String, String>) {
+        let own = std::env::vars_os().filter_map(|(name, value)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        });
+        let mut all: BTreeMap<String, String> = own.collect();
+        all.extend(more.clone());
+        let pairs = all.iter().map(|(name, value)| (&**name, &**value));
+        self.features = Features::read(pairs);
+    }
+
     /// Refuses what would be served differently than asked for, and names what has no effect.
     pub fn check(&self) -> Result<(), Error> {
         if self.cert_provider != "istiod" {

@@ -8,11 +8,12 @@ use serve::http::{self, Transport};
 use serve::tls::{self, Clients};
 use source::MeshMap;
 use tokio::net::TcpListener;
-use xds::Access;
+use tokio::sync::watch;
+use xds::{Access, Written};
 
 use super::authority::Authority;
 use super::engine::{self, Source};
-use super::{Parts, VERSION};
+use super::{Parts, VERSION, status};
 
 /// Largest xDS request that is read, in bytes (upstream: ISTIO_GPRC_MAXRECVMSGSIZE).
 pub const MAX_REQUEST: usize = 4 * 1024 * 1024;
@@ -20,7 +21,7 @@ pub const MAX_REQUEST: usize = 4 * 1024 * 1024;
 pub fn start(
     parts: &mut Parts<'_>,
     authority: &Authority,
-    told: &xds::debug::Late,
+    (told, written): (&xds::debug::Late, watch::Receiver<Written>),
     port: TcpListener,
     plaintext_port: TcpListener,
 ) {
@@ -29,6 +30,8 @@ pub fn start(
         source: Source::Cluster(parts.client.clone()),
         mesh_map: MeshMap::of_revision(&options.namespace, options.revision()),
         domain: options.domain.clone(),
+        features: options.features.clone(),
+        metrics: engine::Metrics::register(parts.registry),
         keys: options.keys(),
     };
     let loaded = parts
@@ -36,13 +39,16 @@ pub fn start(
         .check("configuration", "the API server's objects");
     let engine = engine::start(settings, parts.services, loaded, shutdown);
     let callers = callers(parts);
+    let connections = xds::Connections::default();
+    status::start(parts, &engine, &connections);
     let debug = xds::Debug {
-        connections: xds::Connections::default(),
+        connections,
         meshes: engine.meshes,
         worlds: engine.worlds,
         authenticate: Some(callers.clone()),
         system_namespace: options.namespace.clone(),
         cluster: options.cluster_id.clone(),
+        written,
     };
     let _ = told.set(debug.clone());
     let metrics = xds::Metrics::register(parts.registry);

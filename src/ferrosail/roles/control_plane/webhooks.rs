@@ -1,14 +1,26 @@
 //! The port that the API server calls, and the bundle by which it trusts it.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde_json::Value;
 use serve::http::{self, Limits, Transport};
 use serve::tls::{self, Clients};
 use tokio::net::TcpListener;
-use webhook::ca_bundle;
+use tokio::sync::watch;
+use webhook::settings::Injection;
+use webhook::{ca_bundle, failure_policy};
+use xds::Written;
 
 use super::Parts;
 use super::authority::Authority;
 
-pub fn start(parts: &mut Parts<'_>, authority: &Authority, port: TcpListener) {
+/// Starts it, and returns what people wrote that it follows.
+pub fn start(
+    parts: &mut Parts<'_>,
+    authority: &Authority,
+    port: TcpListener,
+) -> watch::Receiver<Written> {
     let (options, shutdown) = (parts.options, parts.shutdown);
     let injection = webhook::settings::Objects {
         client: parts.client.clone(),
@@ -26,21 +38,50 @@ pub fn start(parts: &mut Parts<'_>, authority: &Authority, port: TcpListener) {
     let serving = http::serve(
         port,
         Transport::Tls(encrypted),
-        webhook::router(injector),
+        webhook::router(injector, webhook::Validation::register(parts.registry)),
         Limits::default(),
         shutdown.clone(),
     );
+    let (works, looking) = failure_policy::watch_for_refusal(
+        parts.client.clone(),
+        &options.namespace,
+        options.revision(),
+        shutdown.clone(),
+    );
+    let known = ca_bundle::Known {
+        roots: authority.bundle.clone(),
+        works,
+    };
     let keeping = ca_bundle::keep(
         parts.client.clone(),
         options.revision().to_owned(),
-        authority.bundle.clone(),
+        known,
         ca_bundle::Metrics::register(parts.registry),
         shutdown.clone(),
     );
     let ready = parts.readiness.check("injection", "its settings");
     let services = &mut *parts.services;
+    let written = |injection: &Option<Arc<Injection>>| match injection {
+        None => Written::default(),
+        Some(injection) => Written {
+            mesh: parsed(&injection.mesh_text),
+            templates: injection
+                .settings
+                .as_ref()
+                .map_or_else(BTreeMap::new, |settings| settings.written.clone()),
+        },
+    };
+    let written = services.publish("settings publisher", follow.clone(), written, shutdown);
     services.spawn("injection settings", following);
     services.pass_when_some("injection readiness", follow, ready);
     services.spawn("webhook server", serving);
     services.spawn("caBundle keeper", keeping);
+    services.spawn("validation trial", looking);
+    written
+}
+
+/// A text that was read as YAML before.
+fn parsed(text: &str) -> Value {
+    let documents = api::yaml::documents(text);
+    documents.unwrap_or_default().pop().unwrap_or_default()
 }

@@ -9,8 +9,9 @@ use serve::health::Readiness;
 use serve::http::{self, Limits, Transport};
 use serve::{Shutdown, health, metrics, shutdown};
 use source::MeshMap;
+use tokio::sync::watch;
 use tracing::info;
-use xds::Access;
+use xds::{Access, Written};
 
 use super::{Discovery, Error};
 use crate::roles::control_plane::engine::{self, Source};
@@ -39,6 +40,8 @@ pub async fn run(options: Discovery, folder: PathBuf) -> Result<(), Error> {
         source: Source::Files(folder),
         mesh_map: MeshMap::of_revision(&options.namespace, options.revision()),
         domain: options.domain.clone(),
+        features: options.features.clone(),
+        metrics: engine::Metrics::register(&mut registry),
         keys: options.keys(),
     };
     let loaded = readiness.check("configuration", "the files of the folder");
@@ -50,6 +53,8 @@ pub async fn run(options: Discovery, folder: PathBuf) -> Result<(), Error> {
         authenticate: None,
         system_namespace: options.namespace.clone(),
         cluster: options.cluster_id.clone(),
+        // No injection is done here, and the mesh configuration is in the files.
+        written: watch::channel(Written::default()).1,
     };
     let told = xds::debug::Late::default();
     let _ = told.set(debug.clone());

@@ -268,11 +268,13 @@ fn options(command: &Command) -> Result<Discovery, String> {
         }
     }
     let parsed = CommandLine::try_parse_from(words);
-    parsed.map(|line| line.discovery).map_err(|error| {
+    let mut options = parsed.map(|line| line.discovery).map_err(|error| {
         let text = error.to_string();
         let first = text.lines().next().unwrap_or_default();
         first.trim_start_matches("error: ").to_owned()
-    })
+    })?;
+    options.switch(&command.environment);
+    Ok(options)
 }
 
 #[cfg(test)]
@@ -327,6 +329,15 @@ mod tests {
         assert_eq!(options.revision(), "canary");
         assert_eq!(options.cluster_id, "mine");
         assert_eq!(options.monitoring_addr, ":15014");
+    }
+
+    #[test]
+    fn variables_switch_what_proxies_get() {
+        for (value, expected) in [("true", true), ("false", false)] {
+            let asked = command(&[], &[("ISTIO_DUAL_STACK", value)]);
+            let options = options(&asked).expect("it reads");
+            assert_eq!(options.features.dual_stack, expected);
+        }
     }
 
     #[test]

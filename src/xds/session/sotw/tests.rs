@@ -214,3 +214,26 @@ fn endpoints_follow_changed_clusters_and_routes_follow_changed_listeners() {
     ]);
     assert_eq!(types(&pushed), [LISTENER, ROUTE]);
 }
+
+#[test]
+fn only_what_differs_from_what_was_accepted_is_refused_until_it_is_accepted() {
+    let mut proxy = Proxy::new(&[(CLUSTER, "a", "1"), (CLUSTER, "b", "1")]);
+    let first = proxy.ask(CLUSTER, &[], "");
+    proxy.ask(CLUSTER, &[], &first[0].nonce);
+    let refused = |proxy: &Proxy| -> Vec<String> {
+        let refusals = proxy.session.refusals();
+        refusals.map(|refusal| refusal.name.to_string()).collect()
+    };
+    let pushed = proxy.update(&[(CLUSTER, "a", "1"), (CLUSTER, "b", "2")]);
+    let mut refusal = request(CLUSTER, &[], &pushed[0].nonce);
+    refusal.error_detail = Some(Status {
+        message: "no".to_owned(),
+        ..Status::default()
+    });
+    proxy.session.on(Event::Request(refusal));
+    assert_eq!(refused(&proxy), ["b"]);
+    let pushed = proxy.update(&[(CLUSTER, "a", "1"), (CLUSTER, "b", "3")]);
+    assert_eq!(refused(&proxy), ["b"], "until the proxy says so");
+    proxy.ask(CLUSTER, &[], &pushed[0].nonce);
+    assert!(refused(&proxy).is_empty());
+}
