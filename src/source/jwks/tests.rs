@@ -14,11 +14,14 @@ use crate::Change;
 
 const SOON: Duration = Duration::from_secs(10);
 
-/// A server of keys: path → status, further header and body.
+/// Path, status, further header and body.
+type Answer = [String; 4];
+
+/// A server of keys; what was said last about a path holds.
 #[derive(Clone)]
 struct Server {
     address: String,
-    answers: Arc<Mutex<Vec<(String, String, String, String)>>>,
+    answers: Arc<Mutex<Vec<Answer>>>,
 }
 
 impl Server {
@@ -45,9 +48,9 @@ impl Server {
 
     fn of(&self, path: &str) -> String {
         let answers = self.answers.lock().expect("a lock");
-        let found = answers.iter().rev().find(|(own, ..)| own == path);
-        let none = ("404 Not Found", "", "");
-        let (status, header, body) = found.map_or(none, |(_, a, b, c)| (a, b, c));
+        let found = answers.iter().rev().find(|[own, ..]| own == path);
+        let none = ["404 Not Found", "", ""];
+        let [status, header, body] = found.map_or(none, |[_, a, b, c]| [a, b, c]);
         let length = body.len();
         format!(
             "HTTP/1.1 {status}\r\n{header}content-length: {length}\r\nconnection: close\r\n\r\n{body}"
@@ -55,10 +58,8 @@ impl Server {
     }
 
     fn answer(&self, path: &str, status: &str, header: &str, body: &str) {
-        let own = [path, status, header, body].map(str::to_owned);
-        let [path, status, header, body] = own;
-        let mut answers = self.answers.lock().expect("a lock");
-        answers.push((path, status, header, body));
+        let answer = [path, status, header, body].map(str::to_owned);
+        self.answers.lock().expect("a lock").push(answer);
     }
 
     fn at(&self, path: &str) -> String {
