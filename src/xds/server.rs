@@ -6,7 +6,6 @@
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
 
 use futures::StreamExt;
 use proto::ads::{Caller, Discovery, Encoded, Messages};

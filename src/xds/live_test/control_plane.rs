@@ -17,7 +17,7 @@ use serve::metrics::registry;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
-use xds::{Access, Connections, Debug, Metrics, Push, Resources, Server};
+use xds::{Access, Connections, Debug, Metrics, Push, Resources, Server, Written};
 
 use crate::worlds::Case;
 
@@ -78,6 +78,7 @@ impl ControlPlane {
                 authenticate: None,
                 system_namespace: "istio-system".to_owned(),
                 cluster: "Kubernetes".to_owned(),
+                written: watch::channel(Written::default()).1,
             },
             shutdown,
         };

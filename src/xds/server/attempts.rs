@@ -14,11 +14,11 @@ use proto::envoy::service::discovery::v3::DeltaDiscoveryRequest;
 use proto::envoy::service::discovery::v3::aggregated_discovery_service_client::AggregatedDiscoveryServiceClient;
 use proto::google::protobuf::{Struct, Value, value::Kind};
 use serve::Shutdown;
-use serve::authenticate::{Authenticate, Credentials, Identity, Refusal};
+use serve::authenticate::{Authenticate, Credentials, Identity, Refusal, Right};
 use serve::http::{Limits, Transport, serve};
 use serve::metrics::{Registry, registry, render};
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
 
@@ -81,8 +81,11 @@ impl Authenticate for ByToken {
         })
     }
 
-    async fn may_read_secrets(&self, caller: &Identity) -> bool {
-        caller.spiffe.service_account != "stranger"
+    async fn may_read_secrets(&self, caller: &Identity) -> Option<Right> {
+        Some(Right {
+            given: caller.spiffe.service_account != "stranger",
+            until: Instant::now() + SOON,
+        })
     }
 }
 
