@@ -1,0 +1,102 @@
+//! Connections that no proxy of the caller leads: to the address that they are bound for, which may be
+//! that of a Service, whose endpoints the node chooses from.
+
+use std::net::SocketAddr;
+
+use api::snapshot::{Address, Endpoint, Health};
+use mesh::{Registry, Service};
+
+use super::answer::{Answer, Outcome, Reached, Stage, refused, step};
+use super::call::Connection;
+use super::chain::{Trail, arrive};
+use super::{Simulation, over};
+
+/// What becomes of it. `passing` is the end when a proxy let it pass unread; otherwise it is said
+/// which service is reached.
+pub(super) fn call(
+    simulation: &Simulation<'_>,
+    namespace: &str,
+    connection: Connection,
+    passing: Option<Outcome>,
+) -> Answer {
+    let to = connection.to;
+    let address = to.ip().to_string();
+    let mut services = simulation.mesh.services().iter();
+    let service = services.find(|own| {
+        own.registry == Registry::Kubernetes
+            && own.addresses.contains(&address)
+            && own.ports.iter().any(|port| port.number == to.port())
+    });
+    let Some(service) = service else {
+        let name = simulation
+            .workload_at(to.ip())
+            .map_or_else(|| to.to_string(), |workload| workload.name.clone());
+        let delivered = passing.unwrap_or_else(|| {
+            Outcome::Reaches(Reached {
+                host: name.clone(),
+                port: to.port(),
+                subset: String::new(),
+                over: over(&connection),
+                workloads: vec![name.clone()],
+                through: Vec::new(),
+                name,
+            })
+        });
+        return arrive(simulation, connection, delivered, Trail::default());
+    };
+    let name = simulation.short(&service.id.host, namespace);
+    let endpoints = ready(simulation, service, to.port());
+    let found = step(
+        Stage::Endpoint,
+        &name,
+        format!("{to} is its address, the node chooses one of {}", endpoints.len()),
+        std::slice::from_ref(&service.origin),
+    );
+    if endpoints.is_empty() {
+        let why = format!("{name} has no endpoint that is ready");
+        return refused(None, why).after(vec![found]);
+    }
+    #[allow(clippy::cast_precision_loss, reason = "there are not that many endpoints")]
+    let share = 1.0 / endpoints.len() as f64;
+    let parts = endpoints.into_iter().map(|(to, endpoint)| {
+        let delivered = passing.clone().unwrap_or_else(|| {
+            Outcome::Reaches(Reached {
+                name: name.clone(),
+                host: service.id.host.clone(),
+                port: connection.to.port(),
+                subset: String::new(),
+                over: over(&connection),
+                workloads: vec![endpoint.workload.clone()],
+                through: Vec::new(),
+            })
+        });
+        let onward = Connection {
+            to,
+            ..connection.clone()
+        };
+        (share, arrive(simulation, onward, delivered, Trail::default()))
+    });
+    Answer::merged(parts.collect()).after(vec![found])
+}
+
+/// Where a port of a Service is served.
+fn ready<'a>(
+    simulation: &'a Simulation<'_>,
+    service: &Service,
+    number: u16,
+) -> Vec<(SocketAddr, &'a Endpoint)> {
+    let Some(port) = service.port(number) else {
+        return Vec::new();
+    };
+    let known = simulation.endpoints.get(&service.id);
+    let known = known.into_iter().flat_map(|known| &known.endpoints);
+    let found = known.filter_map(|endpoint| {
+        let Address::Ip(ip) = endpoint.address else {
+            return None;
+        };
+        let ready = !matches!(endpoint.health, Health::Unhealthy | Health::Draining);
+        let port = endpoint.port(&port.name, port.number).filter(|_| ready)?;
+        Some((SocketAddr::new(ip, port), endpoint))
+    });
+    found.collect()
+}

@@ -1,0 +1,223 @@
+//! Which endpoints of a cluster get how much, and what becomes of a call at each.
+
+use std::collections::BTreeMap;
+
+use proto::envoy::config::cluster::v3::cluster::common_lb_config::LocalityConfigSpecifier;
+use proto::envoy::config::core::v3::{HealthStatus, Metadata, address};
+use proto::envoy::config::endpoint::v3::{ClusterLoadAssignment, LbEndpoint, lb_endpoint};
+use proto::google::protobuf::value::Kind;
+
+use super::answer::{Answer, Outcome, Stage, refused, step};
+use super::chain::{Trail, arrive};
+use super::cluster::Towards;
+use super::{Shown, listener, matching};
+
+/// How much a priority may lack before the next one gets a part: as Envoy's default has it.
+const OVERPROVISIONED: f64 = 1.4;
+
+/// The endpoint that the caller chose by its address.
+pub(super) fn original(way: &Towards<'_>) -> Answer {
+    let to = way.connection.to;
+    let workload = way.hop.simulation.workload_at(to.ip());
+    let name = workload.map_or_else(|| to.ip().to_string(), |own| own.name.clone());
+    one(way, None, Some(to), name)
+}
+
+/// Those that get requests, by health, priority, locality and weight.
+pub(super) fn balanced(way: &Towards<'_>) -> Answer {
+    let assignment = way.hop.view.assignment(way.cluster);
+    let shares = shares(way, &assignment);
+    if shares.is_empty() {
+        let count: usize = assignment
+            .endpoints
+            .iter()
+            .map(|group| group.lb_endpoints.len())
+            .sum();
+        let why = match count {
+            0 => format!("{} has no endpoint", way.cluster.name),
+            count => format!("none of the {count} endpoints of {} is healthy", way.cluster.name),
+        };
+        return refused(way.failure, why);
+    }
+    let parts = shares.into_iter().map(|(share, endpoint)| {
+        let (to, name) = place(endpoint);
+        (share, one(way, endpoint.metadata.as_ref(), to, name))
+    });
+    Answer::merged(parts.collect())
+}
+
+/// Address and name of an endpoint.
+fn place(endpoint: &LbEndpoint) -> (Option<std::net::SocketAddr>, String) {
+    let Some(lb_endpoint::HostIdentifier::Endpoint(own)) = &endpoint.host_identifier else {
+        return (None, String::new());
+    };
+    let address = own.address.as_ref();
+    let to = address.and_then(listener::socket);
+    let written = match address.and_then(|own| own.address.as_ref()) {
+        Some(address::Address::SocketAddress(socket)) => socket.address.clone(),
+        Some(address::Address::Pipe(pipe)) => pipe.path.clone(),
+        _ => String::new(),
+    };
+    let name = endpoint.metadata.as_ref().and_then(workload);
+    (to, name.filter(|name| !name.is_empty()).unwrap_or(written))
+}
+
+/// The workload that metadata names first.
+fn workload(metadata: &Metadata) -> Option<String> {
+    let told = metadata.filter_metadata.get("istio")?.fields.get("workload")?;
+    let Some(Kind::StringValue(text)) = &told.kind else {
+        return None;
+    };
+    text.split(';').next().map(str::to_owned)
+}
+
+fn one(
+    way: &Towards<'_>,
+    metadata: Option<&Metadata>,
+    to: Option<std::net::SocketAddr>,
+    name: String,
+) -> Answer {
+    let (mut onward, how) = match way.speak(metadata) {
+        Ok(spoken) => spoken,
+        Err(why) => return refused(way.failure, why),
+    };
+    let mut said = match to {
+        Some(to) => format!("at {to} in {how}"),
+        None => format!("in {how}"),
+    };
+    said = said.replace("in mTLS", "over mTLS").replace("in TLS", "over TLS");
+    let steps = vec![step(Stage::Endpoint, &name, said, &[])];
+    let reached = way.reached(&onward, Some(name.clone()));
+    let delivered = Outcome::Reaches(reached);
+    let Some(to) = to else {
+        return Answer::of(delivered).after(steps);
+    };
+    onward.to = to;
+    let simulation = way.hop.simulation;
+    let shown = onward.layers.last().map(|hello| &hello.shown);
+    if matches!(shown, Some(Shown::Identity(_)))
+        && let Some(other) = simulation.workload_at(to.ip())
+        && other.proxy.is_some()
+    {
+        let identity = simulation.identity(other);
+        let wanted = way.wanted(metadata);
+        if !wanted.is_empty() && !wanted.iter().any(|own| matching::string(own, &identity)) {
+            let why = format!(
+                "{name} shows {identity}, which is not among the names that the caller accepts"
+            );
+            return refused(way.failure, why).after(steps);
+        }
+    }
+    let trail = Trail {
+        through: way.hop.trail.through.clone(),
+        failure: way.failure,
+    };
+    arrive(simulation, onward, delivered, trail).after(steps)
+}
+
+/// The endpoints that get anything, with how much.
+fn shares<'a>(
+    way: &Towards<'_>,
+    assignment: &'a ClusterLoadAssignment,
+) -> Vec<(f64, &'a LbEndpoint)> {
+    let common = way.cluster.common_lb_config.as_ref();
+    let by_locality = matches!(
+        common.and_then(|own| own.locality_config_specifier.as_ref()),
+        Some(LocalityConfigSpecifier::LocalityWeightedLbConfig(_))
+    );
+    let panic = common
+        .and_then(|own| own.healthy_panic_threshold.as_ref())
+        .map_or(50.0, |own| own.value);
+    let mut priorities: BTreeMap<u32, Priority<'a>> = BTreeMap::new();
+    for group in &assignment.endpoints {
+        let priority = priorities.entry(group.priority).or_default();
+        let healthy: Vec<&LbEndpoint> = group
+            .lb_endpoints
+            .iter()
+            .filter(|own| is_healthy(own))
+            .collect();
+        priority.all += group.lb_endpoints.len();
+        priority.healthy += healthy.len();
+        priority.any.extend(&group.lb_endpoints);
+        let weight = group.load_balancing_weight.as_ref();
+        let weight = weight.map_or(0.0, |own| f64::from(own.value));
+        priority.groups.push((weight, healthy));
+    }
+    let mut left = 1.0;
+    let mut found = Vec::new();
+    for priority in priorities.values() {
+        let share = f64::min(left, priority.health());
+        left -= share;
+        for (part, endpoint) in priority.spread(by_locality) {
+            found.push((share * part, endpoint));
+        }
+    }
+    let sum: f64 = found.iter().map(|(share, _)| share).sum();
+    if sum > 0.0 {
+        // What all priorities together lack is spread over what there is.
+        found.iter_mut().for_each(|(share, _)| *share /= sum);
+        found.retain(|(share, _)| *share > 0.0);
+        return found;
+    }
+    // Rather the unhealthy than none, unless that is switched off.
+    let all = priorities.values().flat_map(|own| &own.any).copied();
+    let all: Vec<&LbEndpoint> = all.filter(|_| panic > 0.0).collect();
+    #[allow(clippy::cast_precision_loss, reason = "there are not that many endpoints")]
+    let part = 1.0 / all.len() as f64;
+    all.into_iter().map(|endpoint| (part, endpoint)).collect()
+}
+
+fn is_healthy(endpoint: &LbEndpoint) -> bool {
+    matches!(
+        HealthStatus::try_from(endpoint.health_status),
+        Ok(HealthStatus::Unknown | HealthStatus::Healthy)
+    )
+}
+
+/// The endpoints of one priority.
+#[derive(Default)]
+struct Priority<'a> {
+    all: usize,
+    healthy: usize,
+    any: Vec<&'a LbEndpoint>,
+    /// By locality, with its weight; the healthy ones only.
+    groups: Vec<(f64, Vec<&'a LbEndpoint>)>,
+}
+
+impl<'a> Priority<'a> {
+    /// How much of all it may take, from 0 to 1.
+    #[allow(clippy::cast_precision_loss, reason = "there are not that many endpoints")]
+    fn health(&self) -> f64 {
+        match self.all {
+            0 => 0.0,
+            all => (self.healthy as f64 / all as f64 * OVERPROVISIONED).min(1.0),
+        }
+    }
+
+    /// Its endpoints with their parts of what it takes.
+    fn spread(&self, by_locality: bool) -> Vec<(f64, &'a LbEndpoint)> {
+        let weight = |endpoint: &LbEndpoint| {
+            let own = endpoint.load_balancing_weight.as_ref();
+            own.map_or(1.0, |own| f64::from(own.value))
+        };
+        let groups = self.groups.iter().filter(|(_, healthy)| !healthy.is_empty());
+        let sum_of_groups: f64 = groups.clone().map(|(weight, _)| weight).sum();
+        let sum_of_all: f64 = groups
+            .clone()
+            .flat_map(|(_, healthy)| healthy)
+            .map(|own| weight(own))
+            .sum();
+        let parts = groups.flat_map(|(of_group, healthy)| {
+            let sum: f64 = healthy.iter().map(|own| weight(own)).sum();
+            healthy.iter().map(move |own| {
+                let part = if by_locality && sum_of_groups > 0.0 {
+                    of_group / sum_of_groups * weight(own) / sum
+                } else {
+                    weight(own) / sum_of_all
+                };
+                (part, *own)
+            })
+        });
+        parts.collect()
+    }
+}
