@@ -1,6 +1,5 @@
 //! `explain`: what the mesh does and why, in words. Verbs only read; what they say is decided in the crates below.
 
-mod call;
 #[cfg(feature = "cluster")]
 mod cluster;
 mod controllers;

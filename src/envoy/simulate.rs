@@ -17,6 +17,7 @@ mod name;
 mod policy;
 mod route;
 mod view;
+mod written;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;

@@ -7,10 +7,10 @@ use api::mesh_config::MeshConfig;
 use api::mesh_networks::MeshNetworks;
 use api::snapshot::{World, read};
 use clap::{Args, ValueEnum};
-use envoy::simulate::Simulation;
+use envoy::simulate::{Call, Simulation};
 use serde_json::Value;
 
-use super::{call, controllers, from, print, workload};
+use super::{controllers, from, print, workload};
 use crate::analyze::files;
 
 /// Arguments of `explain request`.
@@ -59,7 +59,7 @@ pub(super) enum Output {
 const DOMAIN: &str = "cluster.local";
 
 pub(crate) fn run(arguments: &Arguments) -> Result<String, String> {
-    let call = call::parse(&arguments.to, arguments.method.as_deref(), &arguments.headers)?;
+    let call = Call::parse(&arguments.to, arguments.method.as_deref(), &arguments.headers)?;
     let (known, namespace) = of_cluster(arguments)?;
     let mut objects = known;
     for located in files::read(&arguments.filenames, true)? {

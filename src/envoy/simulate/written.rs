@@ -1,15 +1,21 @@
 //! A call as people write it: `http://reviews:9080/path`, `tcp://db:5432`.
 
-use envoy::simulate::{Call, Content, Hello, Request, Shown};
+use super::{Call, Content, Hello, Request, Shown};
 
 const EXPECTED: &str =
     "expected http://HOST[:PORT][/PATH], https://…, grpc://…, tcp://HOST:PORT, tls://… or HOST:PORT";
 
-/// Reads the call, with the method and headers of its request.
-///
-/// # Errors
-/// What is wrong and what would be accepted.
-pub(super) fn parse(text: &str, method: Option<&str>, headers: &[String]) -> Result<Call, String> {
+impl Call {
+    /// Reads a call, with the method and headers (`NAME:VALUE`) of its request.
+    ///
+    /// # Errors
+    /// What is wrong and what would be accepted.
+    pub fn parse(text: &str, method: Option<&str>, headers: &[String]) -> Result<Self, String> {
+        parse(text, method, headers)
+    }
+}
+
+fn parse(text: &str, method: Option<&str>, headers: &[String]) -> Result<Call, String> {
     let (scheme, rest) = text.split_once("://").unwrap_or(("http", text));
     let (authority, path) = match rest.find(['/', '?']) {
         Some(place) => rest.split_at(place),
@@ -97,9 +103,7 @@ fn split(authority: &str) -> (&str, Option<&str>) {
 
 #[cfg(test)]
 mod tests {
-    use envoy::simulate::Content;
-
-    use super::parse;
+    use super::{Content, parse};
 
     #[test]
     fn a_call_is_read_as_it_is_written() {
