@@ -26,8 +26,8 @@ use api::snapshot::{HostEndpoints, HostId, selects};
 use mesh::{Mesh, Proxy, Registry, Role, Target};
 
 pub use answer::{Answer, Branch, Outcome, Over, Reached, Stage, Step};
-pub use call::{Call, Content, Hello, Request, Shown};
 use call::Connection;
+pub use call::{Call, Content, Hello, Request, Shown};
 use chain::Hop;
 use name::Named;
 
@@ -96,7 +96,12 @@ impl Simulation<'_> {
                 Hop::outbound(self, from, proxy).captured(connection)
             }
             _ => {
-                steps.push(answer::step(answer::Stage::Caller, &from.id, "has no sidecar", &[]));
+                steps.push(answer::step(
+                    answer::Stage::Caller,
+                    &from.id,
+                    "has no sidecar",
+                    &[],
+                ));
                 direct::call(self, &from.namespace, connection, None)
             }
         };
@@ -195,7 +200,10 @@ impl Simulation<'_> {
     /// A host as people in a namespace call it.
     fn short(&self, host: &str, namespace: &str) -> String {
         let suffix = format!(".svc.{}", self.domain);
-        match host.strip_suffix(&suffix).and_then(|rest| rest.split_once('.')) {
+        match host
+            .strip_suffix(&suffix)
+            .and_then(|rest| rest.split_once('.'))
+        {
             Some((name, own)) if own == namespace => name.to_owned(),
             Some((name, own)) => format!("{name}.{own}"),
             None => host.to_owned(),

@@ -114,7 +114,11 @@ fn cases() -> Vec<PathBuf> {
         .map(|file| file.expect("readable").path())
         .filter(|path| path.to_string_lossy().ends_with(".in.yaml"))
         // Questions about calls are asked in `simulate`.
-        .filter(|path| !path.parent().is_some_and(|family| family.ends_with("simulate")))
+        .filter(|path| {
+            !path
+                .parent()
+                .is_some_and(|family| family.ends_with("simulate"))
+        })
         .collect();
     found.sort();
     assert!(found.len() >= 5, "goldens are there");

@@ -10,7 +10,13 @@ use super::workload;
 /// When objects without a time of creation count as made.
 const CREATED: &str = "2026-01-01T00:00:00Z";
 /// Kinds that have pods made from a template.
-const OWNERS: [&str; 5] = ["Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Job"];
+const OWNERS: [&str; 5] = [
+    "Deployment",
+    "StatefulSet",
+    "DaemonSet",
+    "ReplicaSet",
+    "Job",
+];
 
 /// Adds what is missing.
 pub(super) fn complete(objects: &mut Vec<Value>) {
@@ -112,7 +118,9 @@ fn pod_of(owner: &Value, objects: &[Value]) -> Option<Value> {
 
 /// Whether pods of a namespace are injected: by its labels; absent for those that no object tells of.
 fn namespaces(objects: &[Value]) -> BTreeMap<String, bool> {
-    let all = objects.iter().filter(|object| object["kind"] == "Namespace");
+    let all = objects
+        .iter()
+        .filter(|object| object["kind"] == "Namespace");
     let told = all.filter_map(|object| {
         let labels = &object["metadata"]["labels"];
         let wanted = match labels["istio-injection"].as_str() {
@@ -138,14 +146,17 @@ fn start(pod: &mut Value, namespaces: &BTreeMap<String, bool>, address: &str) {
             containers.push(json!({"name": inject::PROXY}));
         }
     }
-    if workload::container(pod).is_some() {
+    // Gateways do not say that they accept mTLS, injected or not.
+    if workload::container(pod).is_some_and(|own| workload::kind(pod, own) == "sidecar") {
         let metadata = &mut pod["metadata"];
         if !metadata["labels"].is_object() {
             metadata["labels"] = Value::Object(Map::new());
         }
         let labels = metadata["labels"].as_object_mut();
         let labels = labels.expect("it was made an object");
-        labels.entry(workload::TLS_MODE).or_insert_with(|| "istio".into());
+        labels
+            .entry(workload::TLS_MODE)
+            .or_insert_with(|| "istio".into());
     }
     pod["status"] = json!({
         "phase": "Running",
@@ -158,7 +169,10 @@ fn start(pod: &mut Value, namespaces: &BTreeMap<String, bool>, address: &str) {
 /// The endpoints of a Service that selects pods and has none.
 fn slice_of(service: &Value, objects: &[Value]) -> Option<Value> {
     const SERVICE: &str = "kubernetes.io/service-name";
-    let (name, namespace) = (&service["metadata"]["name"], &service["metadata"]["namespace"]);
+    let (name, namespace) = (
+        &service["metadata"]["name"],
+        &service["metadata"]["namespace"],
+    );
     let spec = &service["spec"];
     let there = objects.iter().any(|object| {
         object["kind"] == "EndpointSlice"
@@ -214,7 +228,8 @@ fn target(port: &Value, pods: &[&Value]) -> Option<u64> {
             let containers = pods
                 .iter()
                 .flat_map(|pod| pod["spec"]["containers"].as_array().into_iter().flatten());
-            let mut ports = containers.flat_map(|own| own["ports"].as_array().into_iter().flatten());
+            let mut ports =
+                containers.flat_map(|own| own["ports"].as_array().into_iter().flatten());
             let own = ports.find(|own| own["name"] == name.as_str());
             own.and_then(|own| own["containerPort"].as_u64())
                 .or_else(|| name.parse().ok())

@@ -24,8 +24,12 @@ pub(super) fn find<'a>(
     };
     if kind.is_none() && text.contains('=') {
         let labels = labels(text)?;
-        return by_labels(&labels, namespace, objects, workloads)
-            .ok_or_else(|| format!("no pod of namespace {namespace} has labels {text}{}", among(namespace, workloads)));
+        return by_labels(&labels, namespace, objects, workloads).ok_or_else(|| {
+            format!(
+                "no pod of namespace {namespace} has labels {text}{}",
+                among(namespace, workloads)
+            )
+        });
     }
     let (name, namespace) = rest.rsplit_once('.').unwrap_or((rest, namespace));
     let named = |kinds: &[&str]| {
@@ -55,7 +59,14 @@ pub(super) fn find<'a>(
         own.or_else(|| by_labels(selector, "", objects, workloads).filter(|_| anywhere))
     };
     let kinds: &[&str] = match kind.as_deref() {
-        None => &["Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Job", "Gateway"],
+        None => &[
+            "Deployment",
+            "StatefulSet",
+            "DaemonSet",
+            "ReplicaSet",
+            "Job",
+            "Gateway",
+        ],
         Some("pod" | "pods" | "po" | "workloadentry" | "workloadentries" | "we") => &[],
         Some("deployment" | "deployments" | "deploy" | "deployment.apps") => &["Deployment"],
         Some("statefulset" | "statefulsets" | "sts" | "statefulset.apps") => &["StatefulSet"],
@@ -66,14 +77,24 @@ pub(super) fn find<'a>(
         Some("gateway" | "gateways" | "gw") => &["Gateway"],
         Some(_) => return Err(format!("{text:?}: {EXPECTED}")),
     };
-    let by_name = if kind.is_none() || kinds.is_empty() { pod() } else { None };
+    let by_name = if kind.is_none() || kinds.is_empty() {
+        pod()
+    } else {
+        None
+    };
     if let Some(found) = by_name {
         return Ok(found);
     }
     match named(kinds) {
         Some(owner) => of_owner(owner).ok_or_else(|| {
-            let kind = owner["kind"].as_str().unwrap_or_default().to_ascii_lowercase();
-            format!("{kind} {namespace}/{name} has no pods{}", among(namespace, workloads))
+            let kind = owner["kind"]
+                .as_str()
+                .unwrap_or_default()
+                .to_ascii_lowercase();
+            format!(
+                "{kind} {namespace}/{name} has no pods{}",
+                among(namespace, workloads)
+            )
         }),
         None => Err(format!(
             "{text:?} is not there in namespace {namespace}{}; {EXPECTED}",

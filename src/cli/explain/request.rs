@@ -59,7 +59,11 @@ pub(super) enum Output {
 const DOMAIN: &str = "cluster.local";
 
 pub(crate) fn run(arguments: &Arguments) -> Result<String, String> {
-    let call = Call::parse(&arguments.to, arguments.method.as_deref(), &arguments.headers)?;
+    let call = Call::parse(
+        &arguments.to,
+        arguments.method.as_deref(),
+        &arguments.headers,
+    )?;
     let (known, namespace) = of_cluster(arguments)?;
     let mut objects = known;
     for located in files::read(&arguments.filenames, true)? {

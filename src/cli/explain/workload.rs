@@ -18,11 +18,13 @@ const FIELDS: &str = "ISTIO_METAJSON_";
 
 /// All workloads that have an address.
 pub(super) fn all(objects: &[Value], world: &World) -> Vec<Workload> {
-    let found = objects.iter().filter_map(|object| match object["kind"].as_str()? {
-        "Pod" => of_pod(object, world),
-        "WorkloadEntry" => of_entry(object),
-        _ => None,
-    });
+    let found = objects
+        .iter()
+        .filter_map(|object| match object["kind"].as_str()? {
+            "Pod" => of_pod(object, world),
+            "WorkloadEntry" => of_entry(object),
+            _ => None,
+        });
     found.collect()
 }
 
@@ -32,7 +34,10 @@ fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
 }
 
 fn of_pod(object: &Value, world: &World) -> Option<Workload> {
-    let (namespace, name) = (text(object, "/metadata/namespace"), text(object, "/metadata/name"));
+    let (namespace, name) = (
+        text(object, "/metadata/namespace"),
+        text(object, "/metadata/name"),
+    );
     let pod = world.pod(&Key::new(namespace, name))?;
     // A pod that has ended keeps an address that another one may have by now.
     if matches!(text(object, "/status/phase"), "Succeeded" | "Failed") {
@@ -72,10 +77,12 @@ pub(super) fn container(pod: &Value) -> Option<&Value> {
 }
 
 /// `router` for gateways, which say so themselves or through their template.
-fn kind(pod: &Value, container: &Value) -> &'static str {
+pub(super) fn kind(pod: &Value, container: &Value) -> &'static str {
     let mut arguments = container["args"].as_array().into_iter().flatten();
     let templates = &pod["metadata"]["annotations"]["inject.istio.io/templates"];
-    let templated = templates.as_str().is_some_and(|names| names.contains("gateway"));
+    let templated = templates
+        .as_str()
+        .is_some_and(|names| names.contains("gateway"));
     match arguments.any(|own| own == "router") || templated {
         true => "router",
         false => "sidecar",
@@ -97,12 +104,16 @@ fn metadata(pod: &Value, container: &Value, addresses: &[IpAddr], workload: &str
     ] {
         found.insert(key.to_owned(), value);
     }
-    let mode = text(pod, "/metadata/annotations/sidecar.istio.io~1interceptionMode");
+    let mode = text(
+        pod,
+        "/metadata/annotations/sidecar.istio.io~1interceptionMode",
+    );
     if !mode.is_empty() {
         found.insert("INTERCEPTION_MODE".to_owned(), mode.into());
     }
     for variable in container["env"].as_array().into_iter().flatten() {
-        let (Some(name), Some(value)) = (variable["name"].as_str(), variable["value"].as_str()) else {
+        let (Some(name), Some(value)) = (variable["name"].as_str(), variable["value"].as_str())
+        else {
             continue;
         };
         let parsed = || serde_json::from_str::<Value>(value).unwrap_or_default();
@@ -125,7 +136,10 @@ fn ports(pod: &Value) -> Value {
 }
 
 fn of_entry(object: &Value) -> Option<Workload> {
-    let (namespace, name) = (text(object, "/metadata/namespace"), text(object, "/metadata/name"));
+    let (namespace, name) = (
+        text(object, "/metadata/namespace"),
+        text(object, "/metadata/name"),
+    );
     let spec = &object["spec"];
     let address: IpAddr = spec["address"].as_str()?.parse().ok()?;
     let account = text(spec, "/serviceAccount");
@@ -133,7 +147,8 @@ fn of_entry(object: &Value) -> Option<Workload> {
     let in_mesh = labels[TLS_MODE] == "istio" || object["metadata"]["labels"][TLS_MODE] == "istio";
     let proxy = in_mesh.then(|| {
         let node = format!("sidecar~{address}~{name}.{namespace}~{namespace}.svc.cluster.local");
-        let metadata = json!({"NAMESPACE": namespace, "LABELS": labels, "CLUSTER_ID": "Kubernetes"});
+        let metadata =
+            json!({"NAMESPACE": namespace, "LABELS": labels, "CLUSTER_ID": "Kubernetes"});
         let place = Locality::parse(text(spec, "/locality"));
         Proxy::of_node(&node, &metadata, place, Flavour::IstioProxy).ok()
     });
@@ -142,7 +157,12 @@ fn of_entry(object: &Value) -> Option<Workload> {
         name: name.to_owned(),
         namespace: namespace.to_owned(),
         addresses: vec![address],
-        service_account: if account.is_empty() { "default" } else { account }.to_owned(),
+        service_account: if account.is_empty() {
+            "default"
+        } else {
+            account
+        }
+        .to_owned(),
         proxy: proxy.flatten(),
     })
 }

@@ -1,7 +1,7 @@
 //! What a route does with a request: to a cluster or one of several, changed on the way, or an answer.
 
-use proto::envoy::config::core::v3::{HeaderValueOption, header_value_option::HeaderAppendAction};
 use proto::envoy::config::core::v3::{DataSource, data_source};
+use proto::envoy::config::core::v3::{HeaderValueOption, header_value_option::HeaderAppendAction};
 use proto::envoy::config::route::v3 as wire;
 use proto::google::protobuf;
 use wire::redirect_action::{PathRewriteSpecifier, RedirectResponseCode, SchemeRewriteSpecifier};
@@ -43,7 +43,11 @@ fn why(route: &wire::Route, body: Option<&DataSource>) -> String {
 fn forward(way: &Way<'_>, route: &wire::Route, action: &wire::RouteAction) -> Answer {
     let mut request = way.request.clone();
     rewrite(action, route, &mut request);
-    change(&route.request_headers_to_add, &route.request_headers_to_remove, &mut request);
+    change(
+        &route.request_headers_to_add,
+        &route.request_headers_to_remove,
+        &mut request,
+    );
     let status = match action.cluster_not_found_response_code {
         1 => 404,
         2 => 500,
@@ -53,12 +57,18 @@ fn forward(way: &Way<'_>, route: &wire::Route, action: &wire::RouteAction) -> An
         Some(ClusterSpecifier::Cluster(name)) => to(way, name, request.clone(), status),
         Some(ClusterSpecifier::WeightedClusters(all)) => {
             let weight = |own: &wire::weighted_cluster::ClusterWeight| {
-                own.weight.as_ref().map_or(0.0, |weight| f64::from(weight.value))
+                own.weight
+                    .as_ref()
+                    .map_or(0.0, |weight| f64::from(weight.value))
             };
             let sum: f64 = all.clusters.iter().map(weight).sum();
             let parts = all.clusters.iter().map(|own| {
                 let mut request = request.clone();
-                change(&own.request_headers_to_add, &own.request_headers_to_remove, &mut request);
+                change(
+                    &own.request_headers_to_add,
+                    &own.request_headers_to_remove,
+                    &mut request,
+                );
                 (weight(own) / sum, to(way, &own.name, request, status))
             });
             Answer::split(parts.collect())
@@ -70,8 +80,10 @@ fn forward(way: &Way<'_>, route: &wire::Route, action: &wire::RouteAction) -> An
         _ => refused(Some(status), "the route names no cluster"),
     };
     let notes = notes(way.request, &request, action);
-    let notes = notes.into_iter().map(|note| step(Stage::Route, "with", note, &[]));
-    answer.after(notes.collect())
+    if notes.is_empty() || way.hop.delivered.is_some() {
+        return answer;
+    }
+    answer.after(vec![step(Stage::Route, "with", notes.join(", "), &[])])
 }
 
 fn to(way: &Way<'_>, cluster: &str, request: Request, status: u32) -> Answer {
@@ -97,12 +109,17 @@ fn notes(before: &Request, after: &Request, action: &wire::RouteAction) -> Vec<S
     if before.authority != after.authority {
         found.push(format!("host {}", after.authority));
     }
-    let timeout = action.timeout.as_ref().filter(|own| (own.seconds, own.nanos) != (0, 0));
+    let timeout = action
+        .timeout
+        .as_ref()
+        .filter(|own| (own.seconds, own.nanos) != (0, 0));
     found.extend(timeout.map(|own| format!("timeout {}", span(own))));
     if let Some(retry) = &action.retry_policy {
         let count = retry.num_retries.as_ref().map_or(1, |count| count.value);
         let each = retry.per_try_timeout.as_ref();
-        let each = each.map(|own| format!(", {} each", span(own))).unwrap_or_default();
+        let each = each
+            .map(|own| format!(" of {}", span(own)))
+            .unwrap_or_default();
         if count > 0 {
             found.push(format!("up to {count} retries{each}"));
         }
@@ -129,7 +146,10 @@ fn span(span: &protobuf::Duration) -> String {
 /// The part of the path that a route's condition is about.
 fn matched(route: &wire::Route, request: &Request) -> usize {
     let path = request.path_only().len();
-    let specifier = route.r#match.as_ref().and_then(|own| own.path_specifier.as_ref());
+    let specifier = route
+        .r#match
+        .as_ref()
+        .and_then(|own| own.path_specifier.as_ref());
     match specifier {
         Some(PathSpecifier::Prefix(prefix) | PathSpecifier::PathSeparatedPrefix(prefix)) => {
             prefix.len().min(path)

@@ -247,7 +247,7 @@ impl Answer {
     /// The end in one line: `reaches reviews v2 over mTLS`.
     pub fn verdict(&self) -> String {
         let parts: Vec<String> = self.branches.iter().map(Branch::to_string).collect();
-        parts.join(", ")
+        parts.join("; ")
     }
 }
 
@@ -289,7 +289,7 @@ impl fmt::Display for Branch {
             write!(f, "{} ", percents(self.share))?;
         }
         if self.delay > Duration::ZERO {
-            write!(f, "after {:?} ", self.delay)?;
+            write!(f, "after {:?}: ", self.delay)?;
         }
         self.outcome.fmt(f)
     }

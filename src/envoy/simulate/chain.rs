@@ -61,14 +61,18 @@ impl<'a> Hop<'a> {
     }
 
     fn enter(&self) -> Step {
-        step(Stage::Proxy, &self.workload.id, self.workload.described(), &[])
+        step(
+            Stage::Proxy,
+            &self.workload.id,
+            self.workload.described(),
+            &[],
+        )
     }
 
     /// A call of the workload, captured on its way out.
     pub(super) fn captured(&self, connection: Connection) -> Answer {
-        let outbound = |listener: &&Listener| {
-            listener.traffic_direction == TrafficDirection::Outbound as i32
-        };
+        let outbound =
+            |listener: &&Listener| listener.traffic_direction == TrafficDirection::Outbound as i32;
         let to = connection.to;
         let own = listener::at(self.view.listeners().filter(outbound), to);
         let catch_all = || {
@@ -85,7 +89,8 @@ impl<'a> Hop<'a> {
         match taken {
             Some(listener) => self.listen(listener, connection),
             None if to.ip().is_loopback() => {
-                let why = format!("the sidecar does not listen at {to}, only the workload itself may");
+                let why =
+                    format!("the sidecar does not listen at {to}, only the workload itself may");
                 refused(None, why)
             }
             None => {
@@ -110,16 +115,7 @@ impl<'a> Hop<'a> {
             &origin,
         )];
         let Some(chain) = listener::chain(listener, &connection, &seen) else {
-            let wanted = match (seen.transport, seen.server_name.as_str()) {
-                ("tls", "") => "TLS without a server name".to_owned(),
-                ("tls", name) => format!("TLS with server name {name}"),
-                _ => "plaintext".to_owned(),
-            };
-            let why = format!(
-                "no filter chain of listener {} is for {wanted} on port {}",
-                listener.name,
-                connection.to.port()
-            );
+            let why = self.closed(listener, &connection, &seen);
             return refused(self.trail.failure, why).after(steps);
         };
         steps.push(self.described(chain, &seen));
@@ -128,6 +124,31 @@ impl<'a> Hop<'a> {
             Err(why) => refused(self.trail.failure, why),
         };
         answer.after(steps)
+    }
+
+    /// Why no chain takes a connection.
+    fn closed(
+        &self,
+        listener: &Listener,
+        connection: &Connection,
+        seen: &listener::Seen,
+    ) -> String {
+        let port = connection.to.port();
+        let wanted = match (seen.transport, seen.server_name.as_str()) {
+            ("tls", "") => "TLS without a server name".to_owned(),
+            ("tls", name) => format!("TLS with server name {name}"),
+            _ if self.delivered.is_some() => {
+                let workload = &self.workload.name;
+                return format!(
+                    "plaintext arrives at {workload}, which accepts only mTLS on port {port} (STRICT)"
+                );
+            }
+            _ => "plaintext".to_owned(),
+        };
+        format!(
+            "listener {} has no filter chain for {wanted} on port {port}",
+            listener.name
+        )
     }
 
     fn described(&self, chain: &FilterChain, seen: &listener::Seen) -> Step {
@@ -152,13 +173,12 @@ impl<'a> Hop<'a> {
         if said.is_empty() {
             said.push("everything".to_owned());
         }
-        let name = if chain.name.is_empty() {
-            "for"
-        } else {
-            chain.name.as_str()
-        };
         let origin: Vec<ObjectRef> = object(chain.metadata.as_ref()).into_iter().collect();
-        step(Stage::FilterChain, name, said.join(", "), &origin)
+        let said = format!("for {}", said.join(", "));
+        match chain.name.as_str() {
+            "" => step(Stage::FilterChain, said, "", &origin),
+            name => step(Stage::FilterChain, name, said, &origin),
+        }
     }
 
     /// Ends TLS where the chain does.
@@ -174,7 +194,9 @@ impl<'a> Hop<'a> {
         let Some(hello) = connection.layers.pop() else {
             return Err(format!("plaintext arrives where {workload} demands TLS"));
         };
-        let demanded = context.require_client_certificate.is_some_and(|flag| flag.value);
+        let demanded = context
+            .require_client_certificate
+            .is_some_and(|flag| flag.value);
         match hello.shown {
             Shown::Nothing if demanded => Err(format!(
                 "{workload} demands a certificate of the caller, which shows none"
@@ -210,7 +232,9 @@ impl<'a> Hop<'a> {
             } else if let Some(proxy) = TcpProxy::unpack(config) {
                 return self.pass(&proxy, &connection).after(steps);
             } else if let Some(proxy) = RedisProxy::unpack(config) {
-                let routes = proxy.prefix_routes.and_then(|routes| routes.catch_all_route);
+                let routes = proxy
+                    .prefix_routes
+                    .and_then(|routes| routes.catch_all_route);
                 let cluster = routes.map(|route| route.cluster).unwrap_or_default();
                 return self.cluster(&cluster, &connection, None).after(steps);
             } else if config.type_url.ends_with("ExtAuthz") {
@@ -294,7 +318,10 @@ pub(super) fn arrive(
         let meets = connection.layers.last();
         let of_mesh = meets.is_some_and(|hello| matches!(hello.shown, Shown::Identity(_)));
         if of_mesh {
-            let why = format!("mTLS arrives at {}, which has no proxy to end it", workload.name);
+            let why = format!(
+                "mTLS arrives at {}, which has no proxy to end it",
+                workload.name
+            );
             return refused(trail.failure, why);
         }
         return Answer::of(delivered);

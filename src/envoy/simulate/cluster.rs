@@ -45,14 +45,25 @@ impl Hop<'_> {
         let failure = asked.map(|_| 503).or(self.trail.failure);
         let Some(cluster) = self.view.cluster(name) else {
             let said = "does not exist";
-            return refused(asked.map(|asked| asked.missing).or(failure), self.missing(name))
-                .after(vec![step(Stage::Cluster, name, said, &[])]);
+            return refused(
+                asked.map(|asked| asked.missing).or(failure),
+                self.missing(name),
+            )
+            .after(vec![step(Stage::Cluster, name, said, &[])]);
         };
         let origin = self.view.origin(type_url::CLUSTER, name);
         if let Some(delivered) = &self.delivered {
-            let said = format!("hands it to {}", self.workload.name);
-            return Answer::of(delivered.clone())
-                .after(vec![step(Stage::Cluster, name, said, &origin)]);
+            let at = self.view.assignment(&cluster);
+            let at = endpoint::first(&at)
+                .map(|at| format!(" at {at}"))
+                .unwrap_or_default();
+            let said = format!("hands it to {}{at}", self.workload.name);
+            return Answer::of(delivered.clone()).after(vec![step(
+                Stage::Cluster,
+                name,
+                said,
+                &origin,
+            )]);
         }
         if name == names::BLACK_HOLE {
             return Answer::of(Outcome::BlackHole).after(vec![step(Stage::Cluster, name, "", &[])]);
@@ -61,8 +72,11 @@ impl Hop<'_> {
             let to = connection.to.to_string();
             let said = format!("goes on to {to}, where it was bound");
             let namespace = &self.workload.namespace;
-            let passing = Outcome::PassThrough { to };
-            return direct::call(self.simulation, namespace, connection.clone(), Some(passing))
+            let passed = direct::Passed {
+                end: Outcome::PassThrough { to },
+                failure,
+            };
+            return direct::call(self.simulation, namespace, connection.clone(), Some(passed))
                 .after(vec![step(Stage::Cluster, name, said, &[])]);
         }
         let way = Towards {
@@ -83,7 +97,10 @@ impl Hop<'_> {
         let short = self.simulation.short(host, &self.workload.namespace);
         let whole = format!("outbound|{port}||{host}");
         if !subset.is_empty() && self.view.cluster_names().any(|own| own == whole) {
-            return format!("no DestinationRule for {short} that it sees has a subset {subset}");
+            let workload = &self.workload.name;
+            return format!(
+                "no DestinationRule that {workload} sees gives {short} a subset {subset}"
+            );
         }
         let others = self.view.cluster_names().filter_map(|own| {
             match own.split('|').collect::<Vec<_>>()[..] {
@@ -93,7 +110,8 @@ impl Hop<'_> {
         });
         let others: Vec<&str> = others.collect();
         if others.is_empty() {
-            return format!("no Service or ServiceEntry that it sees has host {host}");
+            let workload = &self.workload.name;
+            return format!("no Service or ServiceEntry that {workload} sees has host {host}");
         }
         format!("{short} has no port {port}, but {}", others.join(", "))
     }
@@ -116,11 +134,9 @@ impl Towards<'_> {
             Some(cluster::ClusterDiscoveryType::ClusterType(_)) => {
                 let said = "resolves the name that the caller asks for";
                 let name = &self.cluster.name;
-                return match self.speak(None) {
-                    Ok((onward, _)) => Answer::of(Outcome::Reaches(self.reached(&onward, None))),
-                    Err(why) => refused(self.failure, why),
-                }
-                .after(vec![step(Stage::Cluster, name, said, origin)]);
+                let (onward, _) = self.speak(None);
+                return Answer::of(Outcome::Reaches(self.reached(&onward, None)))
+                    .after(vec![step(Stage::Cluster, name, said, origin)]);
             }
             None => cluster::DiscoveryType::Static as i32,
         };
@@ -140,7 +156,7 @@ impl Towards<'_> {
 
     /// The service that is reached when the connection goes on like this.
     pub(super) fn reached(&self, onward: &Connection, workload: Option<String>) -> Reached {
-        let parts: Vec<&str> = self.cluster.name.split(['|']).collect();
+        let parts: Vec<&str> = self.cluster.name.split('|').collect();
         let (port, subset, host) = match parts[..] {
             ["outbound", port, subset, host] => (port, subset, host),
             // That of a gateway between networks.
@@ -150,7 +166,10 @@ impl Towards<'_> {
             },
         };
         Reached {
-            name: self.hop.simulation.short(host, &self.hop.workload.namespace),
+            name: self
+                .hop
+                .simulation
+                .short(host, &self.hop.workload.namespace),
             host: host.to_owned(),
             port: port.parse().unwrap_or(onward.to.port()),
             subset: subset.trim_end_matches('_').to_owned(),
@@ -161,7 +180,7 @@ impl Towards<'_> {
     }
 
     /// The connection that goes on to an endpoint with this metadata, and in words how.
-    pub(super) fn speak(&self, endpoint: Option<&Metadata>) -> Result<(Connection, String), String> {
+    pub(super) fn speak(&self, endpoint: Option<&Metadata>) -> (Connection, String) {
         let mut onward = Connection {
             from: self.hop.workload.addresses.first().copied(),
             peer: None,
@@ -169,10 +188,10 @@ impl Towards<'_> {
         };
         let Some(context) = self.context(endpoint) else {
             let how = match onward.layers.last() {
-                Some(_) => "the caller's own TLS".to_owned(),
-                None => "plaintext".to_owned(),
+                Some(_) => "in the caller's own TLS".to_owned(),
+                None => "in plaintext".to_owned(),
             };
-            return Ok((onward, how));
+            return (onward, how);
         };
         let common = context.common_tls_context.clone().unwrap_or_default();
         let options = self.options();
@@ -195,9 +214,9 @@ impl Towards<'_> {
         };
         let mutual = matches!(shown, Shown::Identity(_));
         let mut how = match &shown {
-            Shown::Identity(identity) => format!("mTLS as {identity}"),
-            Shown::Other => "TLS with a certificate of its own".to_owned(),
-            Shown::Nothing => "TLS".to_owned(),
+            Shown::Identity(identity) => format!("over mTLS as {identity}"),
+            Shown::Other => "over TLS with a certificate of its own".to_owned(),
+            Shown::Nothing => "over TLS".to_owned(),
         };
         if !server_name.is_empty() {
             how = format!("{how}, server name {server_name}");
@@ -218,7 +237,7 @@ impl Towards<'_> {
             alpn,
             shown,
         });
-        Ok((onward, how))
+        (onward, how)
     }
 
     /// Names of which the certificate of an endpoint must have one.
@@ -243,7 +262,10 @@ impl Towards<'_> {
     }
 
     fn options(&self) -> Option<HttpProtocolOptions> {
-        let own = self.cluster.typed_extension_protocol_options.get(HTTP_OPTIONS);
+        let own = self
+            .cluster
+            .typed_extension_protocol_options
+            .get(HTTP_OPTIONS);
         own.and_then(HttpProtocolOptions::unpack)
     }
 
@@ -252,7 +274,10 @@ impl Towards<'_> {
         let options = self.options().and_then(|own| own.upstream_protocol_options);
         match options {
             Some(UpstreamProtocolOptions::ExplicitHttpConfig(own)) => {
-                matches!(own.protocol_config, Some(ProtocolConfig::Http2ProtocolOptions(_)))
+                matches!(
+                    own.protocol_config,
+                    Some(ProtocolConfig::Http2ProtocolOptions(_))
+                )
             }
             Some(UpstreamProtocolOptions::UseDownstreamProtocolConfig(_)) => caller,
             _ => false,

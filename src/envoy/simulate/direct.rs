@@ -11,22 +11,32 @@ use super::call::Connection;
 use super::chain::{Trail, arrive};
 use super::{Simulation, over};
 
-/// What becomes of it. `passing` is the end when a proxy let it pass unread; otherwise it is said
-/// which service is reached.
+/// Where a proxy let it pass, unread.
+pub(super) struct Passed {
+    /// What becomes of it when it arrives.
+    pub(super) end: Outcome,
+    /// What that proxy answers when it does not.
+    pub(super) failure: Option<u32>,
+}
+
+/// What becomes of it; where no proxy let it pass, it is said which service is reached.
 pub(super) fn call(
     simulation: &Simulation<'_>,
     namespace: &str,
     connection: Connection,
-    passing: Option<Outcome>,
+    passed: Option<Passed>,
 ) -> Answer {
+    let failure = passed.as_ref().and_then(|passed| passed.failure);
+    let passing = passed.map(|passed| passed.end);
+    let trail = Trail {
+        failure,
+        ..Trail::default()
+    };
     let to = connection.to;
     let address = to.ip().to_string();
     let mut services = simulation.mesh.services().iter();
-    let service = services.find(|own| {
-        own.registry == Registry::Kubernetes
-            && own.addresses.contains(&address)
-            && own.ports.iter().any(|port| port.number == to.port())
-    });
+    let service = services
+        .find(|own| own.registry == Registry::Kubernetes && own.addresses.contains(&address));
     let Some(service) = service else {
         let name = simulation
             .workload_at(to.ip())
@@ -42,21 +52,33 @@ pub(super) fn call(
                 name,
             })
         });
-        return arrive(simulation, connection, delivered, Trail::default());
+        return arrive(simulation, connection, delivered, trail);
     };
     let name = simulation.short(&service.id.host, namespace);
+    if service.port(to.port()).is_none() {
+        let ports = service.ports.iter().map(|port| port.number.to_string());
+        let ports: Vec<String> = ports.collect();
+        let why = format!("{name} has no port {}, but {}", to.port(), ports.join(", "));
+        return refused(failure, why);
+    }
     let endpoints = ready(simulation, service, to.port());
     let found = step(
         Stage::Endpoint,
         &name,
-        format!("{to} is its address, the node chooses one of {}", endpoints.len()),
+        format!(
+            "{to} is its address, the node chooses one of {}",
+            endpoints.len()
+        ),
         std::slice::from_ref(&service.origin),
     );
     if endpoints.is_empty() {
         let why = format!("{name} has no endpoint that is ready");
-        return refused(None, why).after(vec![found]);
+        return refused(failure, why).after(vec![found]);
     }
-    #[allow(clippy::cast_precision_loss, reason = "there are not that many endpoints")]
+    #[allow(
+        clippy::cast_precision_loss,
+        reason = "there are not that many endpoints"
+    )]
     let share = 1.0 / endpoints.len() as f64;
     let parts = endpoints.into_iter().map(|(to, endpoint)| {
         let delivered = passing.clone().unwrap_or_else(|| {
@@ -74,7 +96,7 @@ pub(super) fn call(
             to,
             ..connection.clone()
         };
-        (share, arrive(simulation, onward, delivered, Trail::default()))
+        (share, arrive(simulation, onward, delivered, trail.clone()))
     });
     Answer::merged(parts.collect()).after(vec![found])
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use proto::envoy::config::cluster::v3::cluster::common_lb_config::LocalityConfigSpecifier;
-use proto::envoy::config::core::v3::{HealthStatus, Metadata, address};
+use proto::envoy::config::core::v3::{HealthStatus, Metadata, address, socket_address};
 use proto::envoy::config::endpoint::v3::{ClusterLoadAssignment, LbEndpoint, lb_endpoint};
 use proto::google::protobuf::value::Kind;
 
@@ -20,7 +20,7 @@ pub(super) fn original(way: &Towards<'_>) -> Answer {
     let to = way.connection.to;
     let workload = way.hop.simulation.workload_at(to.ip());
     let name = workload.map_or_else(|| to.ip().to_string(), |own| own.name.clone());
-    one(way, None, Some(to), name)
+    one(way, None, Some(to), name, &to.to_string())
 }
 
 /// Those that get requests, by health, priority, locality and weight.
@@ -33,20 +33,36 @@ pub(super) fn balanced(way: &Towards<'_>) -> Answer {
             .iter()
             .map(|group| group.lb_endpoints.len())
             .sum();
+        let name = way.reached(way.connection, None).name;
         let why = match count {
-            0 => format!("{} has no endpoint", way.cluster.name),
-            count => format!("none of the {count} endpoints of {} is healthy", way.cluster.name),
+            0 => format!("{name} has no endpoint that is ready"),
+            count => format!("none of the {count} endpoints of {name} is healthy"),
         };
         return refused(way.failure, why);
     }
     let parts = shares.into_iter().map(|(share, endpoint)| {
-        let (to, name) = place(endpoint);
-        (share, one(way, endpoint.metadata.as_ref(), to, name))
+        let (to, written) = place(endpoint);
+        let name = endpoint.metadata.as_ref().and_then(workload);
+        let name = name.filter(|name| !name.is_empty());
+        let name = name.unwrap_or_else(|| written.clone());
+        (
+            share,
+            one(way, endpoint.metadata.as_ref(), to, name, &written),
+        )
     });
     Answer::merged(parts.collect())
 }
 
-/// Address and name of an endpoint.
+/// The first address of an assignment.
+pub(super) fn first(assignment: &ClusterLoadAssignment) -> Option<String> {
+    let mut all = assignment
+        .endpoints
+        .iter()
+        .flat_map(|group| &group.lb_endpoints);
+    all.next().map(|endpoint| place(endpoint).1)
+}
+
+/// The address of an endpoint, and as it is written.
 fn place(endpoint: &LbEndpoint) -> (Option<std::net::SocketAddr>, String) {
     let Some(lb_endpoint::HostIdentifier::Endpoint(own)) = &endpoint.host_identifier else {
         return (None, String::new());
@@ -54,17 +70,25 @@ fn place(endpoint: &LbEndpoint) -> (Option<std::net::SocketAddr>, String) {
     let address = own.address.as_ref();
     let to = address.and_then(listener::socket);
     let written = match address.and_then(|own| own.address.as_ref()) {
-        Some(address::Address::SocketAddress(socket)) => socket.address.clone(),
+        Some(address::Address::SocketAddress(socket)) => match &socket.port_specifier {
+            Some(socket_address::PortSpecifier::PortValue(port)) => {
+                format!("{}:{port}", socket.address)
+            }
+            _ => socket.address.clone(),
+        },
         Some(address::Address::Pipe(pipe)) => pipe.path.clone(),
         _ => String::new(),
     };
-    let name = endpoint.metadata.as_ref().and_then(workload);
-    (to, name.filter(|name| !name.is_empty()).unwrap_or(written))
+    (to, written)
 }
 
 /// The workload that metadata names first.
 fn workload(metadata: &Metadata) -> Option<String> {
-    let told = metadata.filter_metadata.get("istio")?.fields.get("workload")?;
+    let told = metadata
+        .filter_metadata
+        .get("istio")?
+        .fields
+        .get("workload")?;
     let Some(Kind::StringValue(text)) = &told.kind else {
         return None;
     };
@@ -76,17 +100,15 @@ fn one(
     metadata: Option<&Metadata>,
     to: Option<std::net::SocketAddr>,
     name: String,
+    written: &str,
 ) -> Answer {
-    let (mut onward, how) = match way.speak(metadata) {
-        Ok(spoken) => spoken,
-        Err(why) => return refused(way.failure, why),
-    };
-    let mut said = match to {
-        Some(to) => format!("at {to} in {how}"),
-        None => format!("in {how}"),
-    };
-    said = said.replace("in mTLS", "over mTLS").replace("in TLS", "over TLS");
-    let steps = vec![step(Stage::Endpoint, &name, said, &[])];
+    let (mut onward, how) = way.speak(metadata);
+    let steps = vec![step(
+        Stage::Endpoint,
+        &name,
+        format!("at {written} {how}"),
+        &[],
+    )];
     let reached = way.reached(&onward, Some(name.clone()));
     let delivered = Outcome::Reaches(reached);
     let Some(to) = to else {
@@ -162,7 +184,10 @@ fn shares<'a>(
     // Rather the unhealthy than none, unless that is switched off.
     let all = priorities.values().flat_map(|own| &own.any).copied();
     let all: Vec<&LbEndpoint> = all.filter(|_| panic > 0.0).collect();
-    #[allow(clippy::cast_precision_loss, reason = "there are not that many endpoints")]
+    #[allow(
+        clippy::cast_precision_loss,
+        reason = "there are not that many endpoints"
+    )]
     let part = 1.0 / all.len() as f64;
     all.into_iter().map(|endpoint| (part, endpoint)).collect()
 }
@@ -186,7 +211,10 @@ struct Priority<'a> {
 
 impl<'a> Priority<'a> {
     /// How much of all it may take, from 0 to 1.
-    #[allow(clippy::cast_precision_loss, reason = "there are not that many endpoints")]
+    #[allow(
+        clippy::cast_precision_loss,
+        reason = "there are not that many endpoints"
+    )]
     fn health(&self) -> f64 {
         match self.all {
             0 => 0.0,
@@ -200,7 +228,10 @@ impl<'a> Priority<'a> {
             let own = endpoint.load_balancing_weight.as_ref();
             own.map_or(1.0, |own| f64::from(own.value))
         };
-        let groups = self.groups.iter().filter(|(_, healthy)| !healthy.is_empty());
+        let groups = self
+            .groups
+            .iter()
+            .filter(|(_, healthy)| !healthy.is_empty());
         let sum_of_groups: f64 = groups.clone().map(|(weight, _)| weight).sum();
         let sum_of_all: f64 = groups
             .clone()

@@ -3,22 +3,21 @@
 
 use std::time::Duration;
 
-use proto::envoy::config::route::v3::Route;
+use proto::codec::type_url;
+use proto::envoy::extensions::filters::common::fault::v3::fault_delay::FaultDelaySecifier;
 use proto::envoy::extensions::filters::http::fault::v3::{HttpFault, fault_abort::ErrorType};
 use proto::envoy::extensions::filters::http::rbac::v3::Rbac;
 use proto::envoy::extensions::filters::network::http_connection_manager::v3::{
     HttpConnectionManager, HttpFilter, http_connection_manager::RouteSpecifier, http_filter,
 };
-use proto::envoy::extensions::filters::common::fault::v3::fault_delay::FaultDelaySecifier;
 use proto::envoy::r#type::v3::{FractionalPercent, fractional_percent::DenominatorType};
-use proto::codec::type_url;
 use proto::unpack::Unpack;
 
 use super::answer::{Answer, Outcome, Stage, refused, step};
 use super::call::{Connection, Request};
 use super::chain::Hop;
 use super::route::Found;
-use super::{matching, policy, route};
+use super::{action, matching, policy, route};
 
 /// The filter whose settings routes may have.
 const FAULT: &str = "envoy.filters.http.fault";
@@ -42,19 +41,30 @@ pub(super) fn manage(
                 steps.push(step(Stage::Routes, &rds.route_config_name, "", &origin));
                 known
             }
-            None => return refused(None, format!("routes {} are missing", rds.route_config_name)),
+            None => {
+                return refused(
+                    None,
+                    format!("routes {} are missing", rds.route_config_name),
+                );
+            }
         },
         _ => return refused(None, "the connection manager has no routes"),
     };
     let found = route::find(&routes, hosts, &request);
-    steps.extend(found.steps);
+    // There is nothing to choose from on the way in.
+    if hop.delivered.is_none() {
+        steps.extend(found.steps);
+    }
     let parts = found.routes.into_iter().map(|(share, found)| {
         let way = Way {
             hop,
             found: &found,
             request: &request,
             connection: &connection,
-            alpn: manager.http_filters.iter().any(|own| own.name == "istio.alpn"),
+            alpn: manager
+                .http_filters
+                .iter()
+                .any(|own| own.name == "istio.alpn"),
         };
         (share, way.filter(&manager.http_filters))
     });
@@ -92,7 +102,8 @@ impl Way<'_> {
             } else if config.type_url.ends_with("JwtAuthentication") {
                 let said = "checks tokens; the call is taken to carry none";
                 steps.push(step(Stage::Filter, &filter.name, said, &[]));
-            } else if config.type_url.ends_with("ExtAuthz") || config.type_url.ends_with("RateLimit")
+            } else if config.type_url.ends_with("ExtAuthz")
+                || config.type_url.ends_with("RateLimit")
             {
                 let said = "asks another service, which is taken to agree";
                 steps.push(step(Stage::Filter, &filter.name, said, &[]));
@@ -103,7 +114,7 @@ impl Way<'_> {
 
     /// What goes wrong on purpose with this request.
     fn fault(&self) -> Option<HttpFault> {
-        let Found::Route { route, host, .. } = self.found else {
+        let Found::Route { route, host } = self.found else {
             return None;
         };
         let own = route.typed_per_filter_config.get(FAULT);
@@ -159,14 +170,11 @@ impl Way<'_> {
                 status: 301,
                 location: format!("https://{}{}", self.request.authority, self.request.path),
             }),
-            Found::Route { route, host, .. } => {
-                self.act(route).after(vec![route::described(route, host)])
+            Found::Route { route, .. } if self.hop.delivered.is_some() => action::take(self, route),
+            Found::Route { route, host } => {
+                action::take(self, route).after(vec![route::described(route, host)])
             }
         }
-    }
-
-    fn act(&self, route: &Route) -> Answer {
-        super::action::take(self, route)
     }
 }
 

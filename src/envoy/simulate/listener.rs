@@ -5,8 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use proto::envoy::config::core::v3 as core;
 use proto::envoy::config::listener::v3::{
-    FilterChain, FilterChainMatch, Listener, ListenerFilterChainMatchPredicate,
-    listener_filter, listener_filter_chain_match_predicate::Rule,
+    FilterChain, FilterChainMatch, Listener, ListenerFilterChainMatchPredicate, listener_filter,
+    listener_filter_chain_match_predicate::Rule,
 };
 
 use super::call::{Connection, Content};

@@ -90,20 +90,20 @@ fn of_service(
     let allocated = service.allocated.iter().filter(|_| answers);
     let mut addresses = service.addresses.iter().chain(allocated).filter_map(parsed);
     let (address, said) = if let Some(address) = addresses.next() {
-        (address, format!("{host} at {address}"))
+        (address, format!("is at {address}"))
     } else if service.registry == Registry::Kubernetes && service.alias_of.is_none() {
         match endpoint(simulation, service) {
-            Some(address) => (address, format!("{host}, a headless Service with a pod at {address}")),
+            Some(address) => (address, format!("is headless, with a pod at {address}")),
             None => return Named::Nowhere(format!("{host} is headless and has no pod")),
         }
     } else {
         (
             ELSEWHERE,
-            format!("{host}; {ELSEWHERE} stands for the address that DNS gives it"),
+            format!("{ELSEWHERE} stands for the address that DNS gives it"),
         )
     };
     let origin = std::slice::from_ref(&service.origin);
-    Named::At(address, Some(step(Stage::Name, host, said.replacen(host, "is", 1), origin)))
+    Named::At(address, Some(step(Stage::Name, host, said, origin)))
 }
 
 /// The first endpoint of a headless Service.

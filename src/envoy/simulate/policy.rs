@@ -21,7 +21,12 @@ pub(super) struct Checked {
 /// The rules of a filter of connections.
 pub(super) fn connection(filter: &network::rbac::v3::Rbac, connection: &Connection) -> Checked {
     let own = filter.rules.as_ref();
-    checked(own, filter.shadow_rules.as_ref(), connection, connection.request())
+    checked(
+        own,
+        filter.shadow_rules.as_ref(),
+        connection,
+        connection.request(),
+    )
 }
 
 /// The rules of a filter of requests.
@@ -86,7 +91,11 @@ fn checked(
 
 /// The policies of rules.
 fn objects(rules: &wire::Rbac) -> Vec<ObjectRef> {
-    let mut found: Vec<ObjectRef> = rules.policies.keys().filter_map(|name| object(name)).collect();
+    let mut found: Vec<ObjectRef> = rules
+        .policies
+        .keys()
+        .filter_map(|name| object(name))
+        .collect();
     found.sort();
     found.dedup();
     found
@@ -156,9 +165,10 @@ impl Of<'_> {
                 (range.start..range.end).contains(&i32::from(to.port()))
             }
             Some(Rule::Metadata(own)) => matching::metadata(own),
-            Some(Rule::SourcedMetadata(own)) => {
-                own.metadata_matcher.as_ref().is_some_and(matching::metadata)
-            }
+            Some(Rule::SourcedMetadata(own)) => own
+                .metadata_matcher
+                .as_ref()
+                .is_some_and(matching::metadata),
             Some(Rule::RequestedServerName(own)) => {
                 matching::string(own, &self.connection.server_name)
             }
@@ -221,9 +231,10 @@ impl Of<'_> {
             Some(Identifier::Header(own)) => self.header(own),
             Some(Identifier::UrlPath(own)) => self.path(own),
             Some(Identifier::Metadata(own)) => matching::metadata(own),
-            Some(Identifier::SourcedMetadata(own)) => {
-                own.metadata_matcher.as_ref().is_some_and(matching::metadata)
-            }
+            Some(Identifier::SourcedMetadata(own)) => own
+                .metadata_matcher
+                .as_ref()
+                .is_some_and(matching::metadata),
             Some(Identifier::FilterState(_) | Identifier::Custom(_)) | None => false,
         }
     }

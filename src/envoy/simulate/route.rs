@@ -33,11 +33,7 @@ pub(super) struct Way {
 }
 
 /// The virtual host by the host that is asked for, then the first of its routes that matches.
-pub(super) fn find(
-    routes: &wire::RouteConfiguration,
-    hosts: Vec<Host>,
-    request: &Request,
-) -> Way {
+pub(super) fn find(routes: &wire::RouteConfiguration, hosts: Vec<Host>, request: &Request) -> Way {
     let asked = request.authority.to_ascii_lowercase();
     let asked = if routes.ignore_port_in_host_matching {
         without_port(&asked)
@@ -95,7 +91,10 @@ pub(super) fn find(
         found.push((left, Found::Nothing));
         if found.len() == 1 {
             let count = host.routes.len();
-            let said = format!("of {count} routes none takes {} {}", request.method, request.path);
+            let said = format!(
+                "of {count} routes none takes {} {}",
+                request.method, request.path
+            );
             steps.push(step(Stage::Route, "none", said, &objects(&host)));
         }
     }

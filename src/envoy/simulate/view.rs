@@ -91,7 +91,11 @@ impl<'a> View<'a> {
 }
 
 fn objects(resource: &Resource) -> Vec<ObjectRef> {
-    resource.origin.iter().map(|own| ObjectRef::clone(own)).collect()
+    resource
+        .origin
+        .iter()
+        .map(|own| ObjectRef::clone(own))
+        .collect()
 }
 
 /// The user's object that metadata names.

@@ -2,8 +2,7 @@
 
 use super::{Call, Content, Hello, Request, Shown};
 
-const EXPECTED: &str =
-    "expected http://HOST[:PORT][/PATH], https://…, grpc://…, tcp://HOST:PORT, tls://… or HOST:PORT";
+const EXPECTED: &str = "expected http://HOST[:PORT][/PATH], https://…, grpc://…, tcp://HOST:PORT, tls://… or HOST:PORT";
 
 impl Call {
     /// Reads a call, with the method and headers (`NAME:VALUE`) of its request.
@@ -63,12 +62,15 @@ fn parse(text: &str, method: Option<&str>, headers: &[String]) -> Result<Call, S
         request.headers.push(kind);
     }
     for header in headers {
-        let Some((name, value)) = header.split_once(':').filter(|(name, _)| !name.is_empty()) else {
+        let Some((name, value)) = header.split_once(':').filter(|(name, _)| !name.is_empty())
+        else {
             return Err(format!("header {header:?}: expected NAME:VALUE"));
         };
         match name.trim().to_ascii_lowercase().as_str() {
             "host" => value.trim().clone_into(&mut request.authority),
-            name => request.headers.push((name.to_owned(), value.trim().to_owned())),
+            name => request
+                .headers
+                .push((name.to_owned(), value.trim().to_owned())),
         }
     }
     let tls = matches!(scheme, "https" | "tls").then(|| {
@@ -76,7 +78,11 @@ fn parse(text: &str, method: Option<&str>, headers: &[String]) -> Result<Call, S
         let literal = name.parse::<std::net::IpAddr>().is_ok();
         let alpn: &[&str] = if http { &["h2", "http/1.1"] } else { &[] };
         Hello {
-            server_name: if literal { String::new() } else { name.to_owned() },
+            server_name: if literal {
+                String::new()
+            } else {
+                name.to_owned()
+            },
             alpn: alpn.iter().map(|name| (*name).to_owned()).collect(),
             shown: Shown::Nothing,
         }

@@ -65,7 +65,11 @@ fn the_most_specific_server_name_wins() {
         ("example", "default"),
         ("", "default"),
     ] {
-        assert_eq!(chosen(chains(), "10.0.0.1:443", asked, &[]), expected, "{asked}");
+        assert_eq!(
+            chosen(chains(), "10.0.0.1:443", asked, &[]),
+            expected,
+            "{asked}"
+        );
     }
 }
 
@@ -98,8 +102,14 @@ fn the_longest_range_and_the_first_protocol_win() {
             of("narrow-1", &["10.0.0.0/24"], &["http/1.1"]),
         ]
     };
-    assert_eq!(chosen(chains(), "10.0.0.1:443", "", &["h2", "http/1.1"]), "narrow");
-    assert_eq!(chosen(chains(), "10.0.0.1:443", "", &["http/1.1", "h2"]), "narrow-1");
+    assert_eq!(
+        chosen(chains(), "10.0.0.1:443", "", &["h2", "http/1.1"]),
+        "narrow"
+    );
+    assert_eq!(
+        chosen(chains(), "10.0.0.1:443", "", &["http/1.1", "h2"]),
+        "narrow-1"
+    );
     assert_eq!(chosen(chains(), "10.0.0.1:443", "", &["x"]), "default");
     assert_eq!(chosen(chains(), "10.1.0.1:443", "", &["x"]), "wide");
 }

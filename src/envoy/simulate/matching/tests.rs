@@ -52,7 +52,11 @@ fn paths_match_without_their_query() {
         (SafeRegex(regex(r"/\d+")), "/٣", false),
         (SafeRegex(regex("(")), "(", false),
     ] {
-        assert_eq!(matches(specifier.clone(), path), expected, "{specifier:?} {path}");
+        assert_eq!(
+            matches(specifier.clone(), path),
+            expected,
+            "{specifier:?} {path}"
+        );
     }
     let loose = wire::RouteMatch {
         path_specifier: Some(PathSpecifier::Path("/A".to_owned())),
@@ -82,9 +86,17 @@ fn a_header_that_is_absent_matches_only_where_that_is_said() {
     assert!(held("user", exact("ada"), false, false));
     assert!(!held("user", exact("bob"), false, false));
     assert!(held("user", exact("bob"), true, true));
-    assert!(!held("other", exact("bob"), true, false), "absent is not unequal");
+    assert!(
+        !held("other", exact("bob"), true, false),
+        "absent is not unequal"
+    );
     assert!(held("other", exact("bob"), true, true));
-    assert!(held("other", HeaderMatchSpecifier::PresentMatch(true), true, false));
+    assert!(held(
+        "other",
+        HeaderMatchSpecifier::PresentMatch(true),
+        true,
+        false
+    ));
     assert!(held(":authority", exact("shop"), false, false));
 }
 

@@ -68,7 +68,10 @@ fn what_a_rule_denies_is_denied() {
     let rules = rules(wire::rbac::Action::Deny);
     assert!(denied(&rules, "10.0.0.1:80", Some("spiffe://td/ns/a/sa/b")).is_some());
     assert_eq!(denied(&rules, "10.0.0.1:80", None), None);
-    assert_eq!(denied(&rules, "10.0.0.1:81", Some("spiffe://td/ns/a/sa/b")), None);
+    assert_eq!(
+        denied(&rules, "10.0.0.1:81", Some("spiffe://td/ns/a/sa/b")),
+        None
+    );
 }
 
 #[test]
@@ -78,5 +81,8 @@ fn what_is_only_tried_denies_nothing() {
         shadow_rules: own.rules,
         ..Default::default()
     };
-    assert_eq!(denied(&tried, "10.0.0.1:80", Some("spiffe://td/ns/a/sa/b")), None);
+    assert_eq!(
+        denied(&tried, "10.0.0.1:80", Some("spiffe://td/ns/a/sa/b")),
+        None
+    );
 }
