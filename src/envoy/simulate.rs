@@ -5,6 +5,7 @@
 
 mod action;
 mod answer;
+mod arrival;
 mod call;
 mod chain;
 mod cluster;
@@ -128,7 +129,7 @@ impl Simulation<'_> {
             workloads: vec![gateway.name.clone()],
             through: Vec::new(),
         });
-        chain::arrive(self, connection, delivered, chain::Trail::default()).after(steps)
+        arrival::arrive(self, connection, delivered, chain::Trail::default()).after(steps)
     }
 
     /// The port of a gateway that its Services lead a port to; itself when it has no Service.

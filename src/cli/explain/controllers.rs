@@ -20,6 +20,7 @@ const OWNERS: [&str; 5] = [
 
 /// Adds what is missing.
 pub(super) fn complete(objects: &mut Vec<Value>) {
+    objects.retain(Value::is_object);
     for object in objects.iter_mut() {
         if let Some(metadata) = object["metadata"].as_object_mut() {
             let created = metadata.entry("creationTimestamp").or_insert(Value::Null);

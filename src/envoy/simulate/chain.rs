@@ -2,7 +2,7 @@
 //! the end of TLS, and what the filters of connections do.
 
 use base::ObjectRef;
-use mesh::{Proxy, Role};
+use mesh::Proxy;
 use proto::codec::type_url;
 use proto::envoy::config::core::v3::{TrafficDirection, TransportSocket, transport_socket};
 use proto::envoy::config::listener::v3::{Filter, FilterChain, Listener, filter};
@@ -21,9 +21,6 @@ use super::answer::{Answer, Outcome, Stage, Step, refused, step};
 use super::call::{Connection, Content, Shown};
 use super::view::{View, object};
 use super::{Simulation, Workload, direct, http, listener, matching, policy};
-
-/// More gateways than this on one way are a circle.
-const MOST_HOPS: usize = 8;
 
 /// What of the way so far matters to what follows.
 #[derive(Clone, Debug, Default)]
@@ -60,7 +57,7 @@ impl<'a> Hop<'a> {
         }
     }
 
-    fn enter(&self) -> Step {
+    pub(super) fn enter(&self) -> Step {
         step(
             Stage::Proxy,
             &self.workload.id,
@@ -102,7 +99,7 @@ impl<'a> Hop<'a> {
     }
 
     /// A connection that a listener takes.
-    fn listen(&self, listener: &Listener, mut connection: Connection) -> Answer {
+    pub(super) fn listen(&self, listener: &Listener, mut connection: Connection) -> Answer {
         let origin = self.view.origin(type_url::LISTENER, &listener.name);
         let seen = listener::look(listener, &connection);
         if !seen.server_name.is_empty() {
@@ -300,73 +297,4 @@ pub(super) fn wanted(common: &CommonTlsContext) -> Vec<StringMatcher> {
         _ => None,
     };
     context.map_or_else(Vec::new, |own| own.match_subject_alt_names.clone())
-}
-
-/// A connection that arrives where it is bound for. `delivered` is what becomes of it when the
-/// workload there gets it.
-pub(super) fn arrive(
-    simulation: &Simulation<'_>,
-    connection: Connection,
-    delivered: Outcome,
-    mut trail: Trail,
-) -> Answer {
-    let to = connection.to;
-    let Some(workload) = simulation.workload_at(to.ip()) else {
-        return Answer::of(delivered);
-    };
-    let Some(proxy) = &workload.proxy else {
-        let meets = connection.layers.last();
-        let of_mesh = meets.is_some_and(|hello| matches!(hello.shown, Shown::Identity(_)));
-        if of_mesh {
-            let why = format!(
-                "mTLS arrives at {}, which has no proxy to end it",
-                workload.name
-            );
-            return refused(trail.failure, why);
-        }
-        return Answer::of(delivered);
-    };
-    let gateway = proxy.role == Role::Router;
-    if gateway {
-        if trail.through.len() >= MOST_HOPS {
-            let way = trail.through.join(", ");
-            return refused(trail.failure, format!("the way goes in circles: {way}"));
-        }
-        trail.through.push(workload.name.clone());
-    }
-    let hop = Hop {
-        simulation,
-        workload,
-        view: View::of(simulation.mesh, proxy, simulation.endpoints),
-        trail,
-        delivered: (!gateway).then(|| delivered.clone()),
-    };
-    let entered = vec![hop.enter()];
-    let captured = || {
-        let mut all = hop.view.listeners();
-        all.find(|listener| !gateway && listener.name == "virtualInbound")
-    };
-    let bound = || {
-        let wanted = if gateway {
-            TrafficDirection::Outbound
-        } else {
-            TrafficDirection::Inbound
-        };
-        let all = hop.view.listeners();
-        let all = all.filter(|listener| listener.traffic_direction == wanted as i32);
-        listener::at(all, to)
-    };
-    match captured().or_else(bound) {
-        Some(listener) => hop.listen(listener, connection),
-        None if gateway => {
-            let why = format!(
-                "no Gateway that selects {} has a server on port {} with a route behind it",
-                workload.name,
-                to.port()
-            );
-            refused(hop.trail.failure, why)
-        }
-        None => Answer::of(delivered),
-    }
-    .after(entered)
 }

@@ -7,8 +7,9 @@ use api::snapshot::{Address, Endpoint, Health};
 use mesh::{Registry, Service};
 
 use super::answer::{Answer, Outcome, Reached, Stage, refused, step};
+use super::arrival::arrive;
 use super::call::Connection;
-use super::chain::{Trail, arrive};
+use super::chain::Trail;
 use super::{Simulation, over};
 
 /// Where a proxy let it pass, unread.

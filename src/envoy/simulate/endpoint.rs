@@ -8,7 +8,8 @@ use proto::envoy::config::endpoint::v3::{ClusterLoadAssignment, LbEndpoint, lb_e
 use proto::google::protobuf::value::Kind;
 
 use super::answer::{Answer, Outcome, Stage, refused, step};
-use super::chain::{Trail, arrive};
+use super::arrival::arrive;
+use super::chain::Trail;
 use super::cluster::Towards;
 use super::{Shown, listener, matching};
 
