@@ -74,7 +74,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<String, String> {
         objects.retain(|known| !crate::analyze::same(&validate::reference(known), &name));
         objects.push(object);
     }
-    controllers::complete(&mut objects);
+    // A cluster has done this itself.
+    if !arguments.filenames.is_empty() {
+        controllers::complete(&mut objects);
+    }
     let world = world(arguments, &objects)?;
     let (mesh, problems) = mesh::compile(world.snapshot());
     for problem in problems {

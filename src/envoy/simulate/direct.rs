@@ -76,12 +76,25 @@ pub(super) fn call(
         let why = format!("{name} has no endpoint that is ready");
         return refused(failure, why).after(vec![found]);
     }
+    let count = endpoints.len();
     #[allow(
         clippy::cast_precision_loss,
         reason = "there are not that many endpoints"
     )]
-    let share = 1.0 / endpoints.len() as f64;
-    let parts = endpoints.into_iter().map(|(to, endpoint)| {
+    let share = 1.0 / count as f64;
+    let mut kinds: Vec<(f64, SocketAddr, &Endpoint)> = Vec::new();
+    for (to, endpoint) in endpoints {
+        // Replicas of a workload fare alike.
+        let known = kinds.iter_mut().find(|(_, _, known)| {
+            !known.workload.is_empty()
+                && (&known.workload, &known.namespace) == (&endpoint.workload, &endpoint.namespace)
+        });
+        match known {
+            Some((sum, ..)) => *sum += share,
+            None => kinds.push((share, to, endpoint)),
+        }
+    }
+    let parts = kinds.into_iter().map(|(share, to, endpoint)| {
         let delivered = passing.clone().unwrap_or_else(|| {
             Outcome::Reaches(Reached {
                 name: name.clone(),

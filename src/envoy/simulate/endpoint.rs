@@ -41,7 +41,14 @@ pub(super) fn balanced(way: &Towards<'_>) -> Answer {
         };
         return refused(way.failure, why);
     }
-    let parts = shares.into_iter().map(|(share, endpoint)| {
+    let mut kinds: Vec<(f64, &LbEndpoint)> = Vec::new();
+    for (share, endpoint) in shares {
+        match kinds.iter_mut().find(|(_, known)| alike(known, endpoint)) {
+            Some((sum, _)) => *sum += share,
+            None => kinds.push((share, endpoint)),
+        }
+    }
+    let parts = kinds.into_iter().map(|(share, endpoint)| {
         let (to, written) = place(endpoint);
         let name = endpoint.metadata.as_ref().and_then(workload);
         let name = name.filter(|name| !name.is_empty());
@@ -52,6 +59,15 @@ pub(super) fn balanced(way: &Towards<'_>) -> Answer {
         )
     });
     Answer::merged(parts.collect())
+}
+
+/// Whether two endpoints are replicas of one workload, which fare alike.
+fn alike(one: &LbEndpoint, other: &LbEndpoint) -> bool {
+    let port = |endpoint| place(endpoint).0.map(|to| to.port());
+    let named = one.metadata.as_ref().and_then(workload);
+    named.is_some_and(|name| !name.is_empty())
+        && one.metadata == other.metadata
+        && port(one) == port(other)
 }
 
 /// The first address of an assignment.

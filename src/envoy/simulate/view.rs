@@ -91,11 +91,12 @@ impl<'a> View<'a> {
 }
 
 fn objects(resource: &Resource) -> Vec<ObjectRef> {
-    resource
-        .origin
-        .iter()
-        .map(|own| ObjectRef::clone(own))
-        .collect()
+    let mut found = Vec::new();
+    for own in &resource.origin {
+        let own: &ObjectRef = own;
+        found.push(own.clone());
+    }
+    found
 }
 
 /// The user's object that metadata names.
