@@ -1,5 +1,6 @@
 //! A weighted split sends each version its share.
 
+use e2e::istioctl::istioctl;
 use e2e::{cluster, eventually::eventually, load, mesh, namespace, workload::Workload};
 use serde_json::{Value, json};
 
@@ -56,6 +57,11 @@ async fn a_canary_gets_its_tenth() {
         let share = *load.versions.get("v2").unwrap_or(&0) as f64 / 50.0;
         println!("the canary got {share} %, p99 {} ms", load.p99_ms);
         assert!((share - 10.0).abs() <= 2.0, "{load:?}");
+
+        let words = ["explain", "request", "deployment/client", URL, "-n", "canary"];
+        let said = istioctl(&words).expect("an answer");
+        let both = "90% reaches echo v1 over mTLS; 10% reaches echo v2 over mTLS\n";
+        assert!(said.starts_with(both), "{said}");
     })
     .await;
 }

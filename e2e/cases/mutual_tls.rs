@@ -1,6 +1,7 @@
 //! Between sidecars everything is mutual TLS; who has none is served where that is allowed and refused
 //! where it is not.
 
+use e2e::istioctl::istioctl;
 use e2e::{
     cluster, eventually::eventually, load, mesh, namespace, namespace::Namespace,
     workload::Workload,
@@ -109,6 +110,14 @@ async fn strict_refuses_a_client_without_a_sidecar_and_permissive_serves_it() {
             );
         }
         is_served(place, "inside").await;
+        let explained = |from| istioctl(&["explain", "request", from, HTTP, "-n", "mutual-tls"]);
+        let said = explained("deployment/inside").expect("an answer");
+        assert!(said.starts_with("reaches echo over mTLS\n"), "{said}");
+        let said = explained("deployment/outside").expect("an answer");
+        assert!(
+            said.starts_with("refused: plaintext arrives at echo"),
+            "{said}"
+        );
 
         place.apply(policy("PERMISSIVE")).await;
         is_served(place, "outside").await;

@@ -1,8 +1,8 @@
 //! `analyze`: what is wrong in files, in a cluster, or in a cluster once files are applied to it.
 
 #[cfg(feature = "cluster")]
-mod cluster;
-mod files;
+pub(crate) mod cluster;
+pub(crate) mod files;
 mod print;
 mod suppress;
 
@@ -146,7 +146,8 @@ fn found(arguments: &Arguments) -> Result<(String, bool), String> {
     ))
 }
 
-fn same(one: &base::ObjectRef, other: &base::ObjectRef) -> bool {
+/// Whether two references are to one object, in whatever version of its API.
+pub(crate) fn same(one: &base::ObjectRef, other: &base::ObjectRef) -> bool {
     one.group() == other.group()
         && one.kind == other.kind
         && one.namespace == other.namespace
@@ -154,7 +155,7 @@ fn same(one: &base::ObjectRef, other: &base::ObjectRef) -> bool {
 }
 
 /// Objects of a file without a namespace are for the one that is looked at.
-fn settle(object: &mut Value, own: &str) {
+pub(crate) fn settle(object: &mut Value, own: &str) {
     const CLUSTER_WIDE: [&str; 7] = [
         "Namespace",
         "Node",
@@ -217,7 +218,7 @@ fn mesh_config(arguments: &Arguments, objects: &[Value]) -> Result<Value, String
 }
 
 /// A part of the ConfigMap `istio`.
-fn data_of(objects: &[Value], key: &str) -> Option<Value> {
+pub(crate) fn data_of(objects: &[Value], key: &str) -> Option<Value> {
     let map = objects
         .iter()
         .find(|object| object["kind"] == "ConfigMap" && object["metadata"]["name"] == "istio")?;

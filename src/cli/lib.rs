@@ -12,6 +12,8 @@ mod compile;
 mod control_plane;
 mod crds;
 mod diff;
+#[cfg(feature = "engine")]
+mod explain;
 mod file;
 mod inputs;
 #[cfg(feature = "cluster")]
@@ -60,6 +62,10 @@ pub enum Command {
     /// Write what proxies would get from the control plane
     #[cfg(feature = "engine")]
     Compile(compile::Arguments),
+    /// Say what the mesh does, and why
+    #[cfg(feature = "engine")]
+    #[command(subcommand)]
+    Explain(explain::Verb),
     /// Print the CustomResourceDefinitions
     Crds(crds::Arguments),
     /// Put sidecars into the pods of files
@@ -96,6 +102,8 @@ pub fn run(command: Command) -> ExitCode {
         #[cfg(feature = "engine")]
         Command::Compile(arguments) => compile::run(&arguments),
         Command::Crds(arguments) => crds::run(&arguments),
+        #[cfg(feature = "engine")]
+        Command::Explain(verb) => explain::run(&verb),
         Command::KubeInject(arguments) => kube_inject::run(&arguments),
         Command::Profile(verb) => profile::run(&verb),
         #[cfg(feature = "cluster")]

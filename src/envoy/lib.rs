@@ -15,6 +15,7 @@ mod narrow;
 mod parts;
 mod resource;
 mod route;
+pub mod simulate;
 mod statistics;
 mod suspects;
 mod tracing;

@@ -40,3 +40,38 @@ pub(crate) fn config_path(origin: &base::ObjectRef) -> String {
         origin.api_version, origin.name
     )
 }
+
+/// The object that such a path names; `None` for other texts.
+pub(crate) fn at_path(path: &str) -> Option<base::ObjectRef> {
+    let parts: Vec<&str> = path.strip_prefix("/apis/")?.split('/').collect();
+    let [group, version, "namespaces", namespace, kind, name] = parts[..] else {
+        return None;
+    };
+    let words = kind.split('-').map(|word| {
+        let (first, rest) = word.split_at(word.len().min(1));
+        first.to_ascii_uppercase() + rest
+    });
+    Some(base::ObjectRef {
+        api_version: format!("{group}/{version}"),
+        kind: words.collect(),
+        namespace: (!namespace.is_empty()).then(|| namespace.to_owned()),
+        name: name.to_owned(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{at_path, config_path};
+
+    #[test]
+    fn a_path_leads_back_to_its_object() {
+        let origin = base::ObjectRef {
+            api_version: "networking.istio.io/v1".to_owned(),
+            kind: "VirtualService".to_owned(),
+            namespace: Some("shop".to_owned()),
+            name: "web".to_owned(),
+        };
+        assert_eq!(at_path(&config_path(&origin)), Some(origin));
+        assert_eq!(at_path("/apis/v1/x"), None);
+    }
+}

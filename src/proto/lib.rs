@@ -9,6 +9,7 @@ pub mod codec;
 pub mod contrib;
 pub mod json;
 pub mod pack;
+pub mod unpack;
 pub mod wire;
 
 /// The generated packages: `proto::generated::envoy::config::cluster::v3::Cluster` and so on.

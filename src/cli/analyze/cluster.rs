@@ -1,4 +1,4 @@
-//! The objects of a cluster that analysis looks at. What is forbidden, or not served, is left out and named on
+//! The objects of a cluster that verbs look at. What is forbidden, or not served, is left out and named on
 //! standard error.
 
 use kube::Api;
@@ -37,7 +37,12 @@ const KUBERNETES: [(&str, &str, &str); 13] = [
 const PAGE: u32 = 500;
 
 pub(super) async fn objects(cluster: Cluster) -> Result<Vec<Located>, String> {
-    let ours = api::crds::definitions().iter().map(|definition| {
+    listed(&cluster, KUBERNETES.into_iter().chain(ours())).await
+}
+
+/// Group, version and kind of all kinds of Istio.
+pub(crate) fn ours() -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
+    api::crds::definitions().iter().map(|definition| {
         let text = |pointer: &str| {
             definition
                 .pointer(pointer)
@@ -49,17 +54,29 @@ pub(super) async fn objects(cluster: Cluster) -> Result<Vec<Located>, String> {
             text("/spec/versions/0/name"),
             text("/spec/names/kind"),
         )
-    });
+    })
+}
+
+/// How the API server serves a kind.
+pub(crate) fn resource(group: &str, version: &str, kind: &str) -> ApiResource {
+    ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind))
+}
+
+/// All objects of these kinds.
+pub(crate) async fn listed(
+    cluster: &Cluster,
+    kinds: impl Iterator<Item = (&str, &str, &str)>,
+) -> Result<Vec<Located>, String> {
     let mut objects = Vec::new();
-    for (group, version, kind) in KUBERNETES.into_iter().chain(ours) {
-        let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind));
+    for (group, version, kind) in kinds {
+        let resource = resource(group, version, kind);
         let api: Api<DynamicObject> = Api::all_with(cluster.client.clone(), &resource);
         match all(&api).await {
             Ok(found) => objects.extend(found.into_iter().map(|object| located(object, &resource))),
             // Not installed there.
             Err(kube::Error::Api(status)) if status.code == 404 => {}
             Err(kube::Error::Api(status)) if status.code == 403 => {
-                eprintln!("not analyzed: {}", status.message)
+                eprintln!("left out: {}", status.message)
             }
             Err(error) => return Err(format!("listing {}: {}", resource.plural, told(&error))),
         }
@@ -81,7 +98,7 @@ async fn all(api: &Api<DynamicObject>) -> kube::Result<Vec<DynamicObject>> {
 }
 
 /// Items of a list do not say what they are.
-fn located(mut object: DynamicObject, resource: &ApiResource) -> Located {
+pub(crate) fn located(mut object: DynamicObject, resource: &ApiResource) -> Located {
     object.metadata.managed_fields = None;
     object.types.get_or_insert_with(|| kube::core::TypeMeta {
         api_version: resource.api_version.clone(),

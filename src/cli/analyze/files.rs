@@ -6,7 +6,7 @@ use serde_json::Value;
 
 /// An object and where it stands; empty when it comes from a cluster.
 #[derive(Clone, Debug)]
-pub(super) struct Located {
+pub(crate) struct Located {
     pub object: Value,
     /// `file:line`.
     pub place: String,
@@ -16,7 +16,7 @@ pub(super) struct Located {
 ///
 /// # Errors
 /// What cannot be read, or is not YAML, named by file.
-pub(super) fn read(names: &[String], recursive: bool) -> Result<Vec<Located>, String> {
+pub(crate) fn read(names: &[String], recursive: bool) -> Result<Vec<Located>, String> {
     let mut objects = Vec::new();
     for name in names {
         for file in expand(name, recursive)? {
