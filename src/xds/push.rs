@@ -176,9 +176,7 @@ impl Owner {
                 Ok(()) = self.meshes.changed(), if waits.is_none() => waits = Some(Instant::now()),
                 () = rest => {
                     let began = Instant::now();
-                    let mut changed = self.changed.lock().unwrap_or_else(PoisonError::into_inner);
-                    *changed = waits.take();
-                    drop(changed);
+                    *self.changed.lock().unwrap_or_else(PoisonError::into_inner) = waits.take();
                     self.everyone().await;
                     rested = Instant::now() + began.elapsed().min(REST);
                 }
