@@ -14,11 +14,18 @@ use crate::Change;
 
 const SOON: Duration = Duration::from_secs(10);
 
-/// A server of keys: path → status, further header and body.
+/// A server of keys; the last answer to a path counts.
 #[derive(Clone)]
 struct Server {
     address: String,
-    answers: Arc<Mutex<Vec<(String, String, String, String)>>>,
+    answers: Arc<Mutex<Vec<Prepared>>>,
+}
+
+struct Prepared {
+    path: String,
+    status: String,
+    header: String,
+    body: String,
 }
 
 impl Server {
@@ -45,9 +52,10 @@ impl Server {
 
     fn of(&self, path: &str) -> String {
         let answers = self.answers.lock().expect("a lock");
-        let found = answers.iter().rev().find(|(own, ..)| own == path);
+        let found = answers.iter().rev().find(|own| own.path == path);
         let none = ("404 Not Found", "", "");
-        let (status, header, body) = found.map_or(none, |(_, a, b, c)| (a, b, c));
+        let (status, header, body) =
+            found.map_or(none, |own| (&own.status, &own.header, &own.body));
         let length = body.len();
         format!(
             "HTTP/1.1 {status}\r\n{header}content-length: {length}\r\nconnection: close\r\n\r\n{body}"
@@ -55,10 +63,14 @@ impl Server {
     }
 
     fn answer(&self, path: &str, status: &str, header: &str, body: &str) {
-        let own = [path, status, header, body].map(str::to_owned);
-        let [path, status, header, body] = own;
+        let [path, status, header, body] = [path, status, header, body].map(str::to_owned);
         let mut answers = self.answers.lock().expect("a lock");
-        answers.push((path, status, header, body));
+        answers.push(Prepared {
+            path,
+            status,
+            header,
+            body,
+        });
     }
 
     fn at(&self, path: &str) -> String {
