@@ -132,3 +132,6 @@ pub(crate) fn collect(snapshot: &Snapshot) -> PeerModes {
     }
     modes
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,8 +1,8 @@
 //! Keys of issuers of tokens: fetched from where RequestAuthentications say, kept, and fetched again
 //! before they are old. What cannot be fetched is told as unknown, and then no token of it is good.
 //!
-//! Nothing waits for keys but the beginning: proxies are told nothing before all keys of that moment
-//! were asked for once, so that a control plane that starts does not refuse good tokens.
+//! Nothing waits for keys but the beginning, and that not for long: proxies are told nothing before all
+//! keys of that moment were asked for once, so that a control plane that starts refuses no good tokens.
 
 mod fetch;
 mod keyring;
@@ -85,6 +85,8 @@ pub async fn follow(
     let mut keyring = Keyring::new(pace);
     let mut fetches = FuturesUnordered::new();
     let mut complete = false;
+    // Since when all that is wanted at the start is known.
+    let mut settled = None;
     wanted.mark_changed();
     loop {
         let now = Instant::now();
@@ -96,7 +98,8 @@ pub async fn follow(
                 (source, fetched)
             });
         }
-        let next = keyring.next();
+        let patience_ends = settled.filter(|_| !complete).map(|since| since + PATIENCE);
+        let next = keyring.next().into_iter().chain(patience_ends).min();
         tokio::select! {
             () = changes.closed() => return,
             changed = wanted.changed() => {
@@ -106,6 +109,9 @@ pub async fn follow(
                 let wanted = wanted.borrow_and_update();
                 told.extend(keyring.want(&wanted.sources, Instant::now()));
                 keyring.settled |= wanted.settled;
+                if wanted.settled {
+                    settled.get_or_insert_with(Instant::now);
+                }
             }
             Some((source, fetched)) = fetches.next() => {
                 match &fetched {
@@ -121,7 +127,8 @@ pub async fn follow(
             .into_iter()
             .map(|(source, keys)| Change::Keys(source, keys))
             .collect();
-        if !complete && keyring.is_complete() {
+        let waited = patience_ends.is_some_and(|end| end <= Instant::now());
+        if !complete && (waited || keyring.is_complete()) {
             complete = true;
             told.push(Change::Complete);
         }

@@ -161,3 +161,24 @@ fn authorizers_that_nobody_can_ask_are_problems_of_their_policies() {
     assert_eq!(problems.len(), 1);
     assert_eq!(updated, compile(world.snapshot()).0);
 }
+
+#[test]
+fn conditions_that_no_proxy_can_be_told_are_problems() {
+    let rule = json!({
+        "from": [{"source": {"ipBlocks": ["10.0.0.0/99"]}}],
+        "to": [{"operation": {"ports": ["http"], "paths": ["/a{*}"]}}],
+        "when": [{"key": "source.mood", "values": ["good"]},
+            {"key": "destination.port", "values": ["80", "http"]}],
+    });
+    let spec = json!({"action": "DENY", "rules": [rule]});
+    let (_, problems) = compile(world(&[policy("shop", "bad", &spec)]).snapshot());
+    let fields: Vec<&str> = problems.iter().map(|own| own.field.as_str()).collect();
+    let expected = [
+        "spec.rules[0].when[0].key",
+        "spec.rules[0].when[1]",
+        "spec.rules[0].from[0].source",
+        "spec.rules[0].to[0].operation",
+        "spec.rules[0].to[0].operation",
+    ];
+    assert_eq!(fields, expected);
+}
