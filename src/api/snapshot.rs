@@ -60,7 +60,7 @@ pub struct Object<T> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Meta {
     /// Which object it is.
-    pub reference: ObjectRef,
+    pub reference: Arc<ObjectRef>,
     /// `metadata.creationTimestamp`; the beginning of 1970 when absent. Older objects win ties.
     pub created: jiff::Timestamp,
     /// `metadata.labels`.

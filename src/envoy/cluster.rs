@@ -10,9 +10,14 @@ mod outbound;
 mod outlier_detection;
 pub(crate) mod tls;
 
+use std::sync::{Arc, LazyLock};
+
 use base::ObjectRef;
+use bytes::Bytes;
 use mesh::{Flavour, OutboundService, Scope};
+use proto::codec;
 use proto::envoy::config::cluster::v3 as wire;
+use proto::writer::Writer;
 
 use crate::EndpointView;
 use crate::parts::number;
@@ -22,7 +27,9 @@ const HTTP_OPTIONS: &str = "envoy.extensions.upstreams.http.v3.HttpProtocolOptio
 /// A cluster with what it came from.
 pub(crate) struct Made {
     pub(crate) cluster: wire::Cluster,
-    pub(crate) origin: Vec<ObjectRef>,
+    /// Fields of it that are written rather than built.
+    pub(crate) written: Writer,
+    pub(crate) origin: Vec<Arc<ObjectRef>>,
     /// For clusters whose endpoints come over EDS.
     pub(crate) endpoints: Option<EndpointView>,
 }
@@ -40,6 +47,7 @@ pub(crate) fn own(scope: &Scope) -> Vec<Made> {
     let mut made = inbound::all(scope);
     made.extend(catch_all::all(scope).into_iter().map(|cluster| Made {
         cluster,
+        written: Writer::default(),
         origin: Vec::new(),
         endpoints: None,
     }));
@@ -50,16 +58,44 @@ fn of_type(kind: wire::cluster::DiscoveryType) -> Option<wire::cluster::ClusterD
     Some(wire::cluster::ClusterDiscoveryType::Type(kind as i32))
 }
 
+impl Made {
+    /// The encoded cluster.
+    pub(crate) fn encoded(&self) -> Bytes {
+        let cluster = codec::encode_cluster(&self.cluster);
+        match self.written.bytes() {
+            [] => cluster,
+            written => [&cluster[..], written].concat().into(),
+        }
+    }
+}
+
+/// [`greeting`] as an encoded field of a cluster.
+fn put_greeting(scope: &Scope, into: &mut Writer) {
+    static FIELD: LazyLock<Bytes> = LazyLock::new(|| {
+        codec::encode_cluster(&wire::Cluster {
+            filters: vec![exchange()],
+            ..Default::default()
+        })
+    });
+    if scope.flavour == Flavour::IstioProxy {
+        into.raw(&FIELD);
+    }
+}
+
 /// Exchange of metadata at the beginning of connections.
 fn greeting(scope: &Scope) -> Vec<wire::Filter> {
     if scope.flavour != Flavour::IstioProxy {
         return Vec::new();
     }
-    vec![wire::Filter {
+    vec![exchange()]
+}
+
+fn exchange() -> wire::Filter {
+    wire::Filter {
         name: "istio.metadata_exchange".to_owned(),
         typed_config: Some(crate::filter::peer::tcp()),
         ..Default::default()
-    }]
+    }
 }
 
 /// Retries and requests at a time, when limited.

@@ -9,7 +9,7 @@ use proto::codec::{self, type_url};
 use proto::pack::Pack;
 
 use crate::memo::{Memo, Same};
-use crate::resource::{Resource, Resources, Table, Views};
+use crate::resource::{Resource, Resources, Table, Views, become_only};
 use crate::{EndpointView, cluster, listener, name_table, narrow, route};
 
 /// Resources of one kind.
@@ -137,7 +137,7 @@ fn clusters(scope: &Scope, memo: &Memo, into: &mut Resources) {
 }
 
 fn encoded(made: cluster::Made) -> (Arc<Resource>, Option<Arc<EndpointView>>) {
-    let bytes = codec::encode_cluster(&made.cluster);
+    let bytes = made.encoded();
     let resource = Resource::new(type_url::CLUSTER, made.cluster.name, &bytes, made.origin);
     (Arc::new(resource), made.endpoints.map(Arc::new))
 }
@@ -170,8 +170,8 @@ fn listeners(scope: &Scope, memo: &Memo) -> Arc<Set> {
 
 fn routes(part: &Same<Scope>, names: &BTreeSet<String>, memo: &Memo) -> Arc<Set> {
     memo.route_sets.get_or((part.clone(), names.clone()), || {
-        let made = names.iter().map(|name| route::sidecar(&part.0, name, memo));
-        Arc::new(route_set(&part.0, made.collect(), memo))
+        let made = route::sidecar(&part.0, names, memo);
+        Arc::new(route_set(&part.0, made, memo))
     })
 }
 
@@ -190,10 +190,14 @@ fn route_set(scope: &Scope, made: Vec<route::Made>, memo: &Memo) -> Set {
             hosts.extend(route::apart::split(&mut made, memo));
         }
         let name = made.configuration.name.clone();
-        let bytes = route::fragment::encoded(made.configuration, made.hosts.iter());
-        let resource = Resource::new(type_url::ROUTE, name, &bytes, made.origin);
+        let bytes = route::fragment::encoded(made.configuration, &made.hosts);
+        let mut origin = made.origin;
+        let of_hosts = made.hosts.iter().flat_map(|host| &host.rest.origin);
+        origin.extend(of_hosts.cloned());
+        let resource = Resource::new(type_url::ROUTE, name, &bytes, origin);
         resources.push(Arc::new(resource));
-        rests.extend(made.hosts.into_iter().map(|host| host.rest));
+        let all = made.hosts.into_iter().chain(made.apart);
+        rests.extend(all.map(|host| host.rest));
     }
     let of = &scope.workload.namespace;
     Set {
@@ -239,21 +243,8 @@ impl Memo {
         views: impl Iterator<Item = (&'a Arc<str>, &'a Arc<EndpointView>)>,
     ) -> Views {
         let mut last = self.last_views.borrow_mut();
-        let mut there = BTreeSet::new();
-        for (name, view) in views {
-            there.insert(name);
-            let known = last.get(name);
-            if known.is_none_or(|known| !Arc::ptr_eq(known, view) && known != view) {
-                last.insert(name.clone(), view.clone());
-            }
-        }
-        if there.len() < last.len() {
-            let stale = last.keys().filter(|name| !there.contains(name));
-            let stale: Vec<Arc<str>> = stale.cloned().collect();
-            for name in stale {
-                last.remove(&name);
-            }
-        }
+        let views = views.map(|(name, view)| (name.clone(), view.clone()));
+        become_only(&mut last, views.collect());
         last.clone()
     }
 }

@@ -11,6 +11,8 @@ pub(crate) mod server_tls;
 mod table;
 mod tcp;
 
+use std::sync::Arc;
+
 use base::ObjectRef;
 use mesh::Scope;
 use proto::envoy::config::core::v3 as core;
@@ -26,7 +28,7 @@ use crate::parts::{seconds, socket};
 /// A listener with what it came from and the routes that it asks for.
 pub(crate) struct Made {
     pub(crate) listener: Listener,
-    pub(crate) origin: Vec<ObjectRef>,
+    pub(crate) origin: Vec<Arc<ObjectRef>>,
     pub(crate) routes: Vec<String>,
 }
 

@@ -13,7 +13,7 @@ use mesh::{Outbound, OutboundService, Routing, Scope, Service};
 use crate::derive::{Clusters, Set};
 use crate::resource::{Resource, Table, Views};
 use crate::route::domains::Domains;
-use crate::route::fragment::Rest;
+use crate::route::fragment::{Names, Rest};
 
 /// Results of earlier derivations. Empty or warm, [`derive`](crate::derive()) gives the same bytes.
 #[derive(Debug, Default)]
@@ -29,8 +29,8 @@ pub struct Memo {
     pub(crate) domains: Results<Named, Domains>,
     /// Virtual hosts of services without a VirtualService, but for names and domains.
     pub(crate) defaults: Results<(Same<Scope>, Same<OutboundService>, u16), Rest>,
-    /// Virtual hosts, by name and domains.
-    pub(crate) hosts: Results<(String, Vec<String>, Same<Rest>), Resource>,
+    /// Virtual hosts, by their route configuration, name and domains.
+    pub(crate) hosts: Results<(Arc<str>, Arc<str>, Names, Same<Rest>), Resource>,
     /// Everything else, by its type and the part of the scope that it is made from.
     pub(crate) sets: Results<(&'static str, Same<Scope>), Set>,
     /// Routes of sidecars, by what they are made from and which are asked for.
@@ -79,6 +79,12 @@ impl Memo {
             let known = self.opaque.find(|known| *known == own);
             known.unwrap_or_else(|| Arc::new(own))
         })
+    }
+
+    /// Forgets what was made last, for whom nobody knows any more. What is made next shares less.
+    pub fn forget_last(&self) {
+        self.last.borrow_mut().clear();
+        *self.last_views.borrow_mut() = Views::default();
     }
 
     /// Forgets what nobody has in use.
@@ -151,6 +157,11 @@ impl<K: Eq + Hash, V> Results<K, V> {
         made
     }
 
+    #[cfg(test)]
+    fn len(&self) -> usize {
+        self.0.borrow().len()
+    }
+
     fn find(&self, fits: impl Fn(&V) -> bool) -> Option<Arc<V>> {
         self.0.borrow().values().find(|value| fits(value)).cloned()
     }
@@ -170,3 +181,6 @@ fn fingerprint(scope: &Scope) -> u64 {
     (&workload.namespace, &workload.name, &workload.locality).hash(&mut hasher);
     hasher.finish()
 }
+
+#[cfg(test)]
+mod tests;

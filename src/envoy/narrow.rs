@@ -20,6 +20,13 @@ static NOTHING_SERVED: LazyLock<Arc<Inbound>> = LazyLock::new(|| {
 });
 static NO_GATEWAY: LazyLock<Arc<GatewayView>> = LazyLock::new(Arc::default);
 static NOTHING_DECIDED: LazyLock<Arc<Security>> = LazyLock::new(Arc::default);
+/// A gateway that passes the mesh's mTLS on has a second cluster of each service.
+static PASSES_MESH: LazyLock<Arc<GatewayView>> = LazyLock::new(|| {
+    Arc::new(GatewayView {
+        passes_mesh: true,
+        ..GatewayView::default()
+    })
+});
 
 fn nothing_called() -> Outbound {
     Outbound {
@@ -50,15 +57,15 @@ pub(crate) fn for_clusters(scope: &Scope, memo: &Memo, place: bool) -> Same<Scop
         workload.locality = own.locality.clone();
         workload.node = own.node.clone();
     }
-    // A gateway that passes the mesh's mTLS on has a second cluster of each.
-    let gateways = GatewayView {
-        passes_mesh: scope.gateways.passes_mesh,
-        ..GatewayView::default()
+    // Always the same values, by whose addresses parts are known to be alike.
+    let gateways = match scope.gateways.passes_mesh {
+        true => &PASSES_MESH,
+        false => &NO_GATEWAY,
     };
     memo.scope(Scope {
         outbound: NOTHING_CALLED.clone(),
         workload: workload.into(),
-        gateways: gateways.into(),
+        gateways: LazyLock::force(gateways).clone(),
         ..bare(scope)
     })
 }

@@ -3,7 +3,7 @@
 //! that a step costs what changed and not what there is.
 
 use std::any::Any;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock, OnceLock};
 
 use base::ObjectRef;
@@ -24,7 +24,7 @@ pub struct Resource {
     /// Hash of the content: equal on every replica that derived the same.
     pub version: u128,
     /// The objects that it was made from, without repetition.
-    pub origin: Vec<ObjectRef>,
+    pub origin: Vec<Arc<ObjectRef>>,
     entry: Entry,
 }
 
@@ -42,7 +42,7 @@ impl Resource {
         type_url: &str,
         name: impl Into<Arc<str>>,
         bytes: &[u8],
-        mut origin: Vec<ObjectRef>,
+        mut origin: Vec<Arc<ObjectRef>>,
     ) -> Self {
         origin.sort();
         origin.dedup();
@@ -74,14 +74,25 @@ impl Resource {
 }
 
 fn version_text(version: u128) -> String {
-    format!("{version:032x}")
+    let digits = version.to_be_bytes();
+    let digits = digits.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    digits
+        .map(|digit| char::from(b"0123456789abcdef"[usize::from(digit)]))
+        .collect()
 }
 
 /// A version as it was sent; `None` for one that is not of this form, which equals no version.
 pub fn parse_version(text: &str) -> Option<u128> {
-    (text.len() == 32)
-        .then(|| u128::from_str_radix(text, 16).ok())
-        .flatten()
+    let digit = |byte: u8| match byte {
+        b'0'..=b'9' => Some(byte - b'0'),
+        b'a'..=b'f' => Some(byte - b'a' + 10),
+        _ => None,
+    };
+    if text.len() != 32 {
+        return None;
+    }
+    text.bytes()
+        .try_fold(0, |sum, byte| Some(sum << 4 | u128::from(digit(byte)?)))
 }
 
 /// One version for several resources: changes when any of them does, or their set.
@@ -168,21 +179,14 @@ impl Table {
 
     /// Makes this table one of exactly `resources`; what stays equal is shared with what was.
     pub fn become_only(&mut self, resources: impl IntoIterator<Item = Arc<Resource>>) {
-        let before = self.entries.len();
-        let (mut there, mut found) = (BTreeSet::new(), 0);
-        for resource in resources {
-            if self.entries.contains_key(&resource.name) {
-                found += 1;
-            }
-            there.insert(resource.name.clone());
-            self.insert(resource);
+        let resources = resources.into_iter();
+        let resources = resources.map(|resource| (resource.name.clone(), resource));
+        let step = become_only(&mut self.entries, resources.collect());
+        if step.names {
+            self.names = OnceLock::new();
         }
-        if found >= before && there.len() == self.entries.len() {
-            return;
-        }
-        let stale: Vec<Arc<str>> = self.entries.keys().cloned().collect();
-        for name in stale.iter().filter(|name| !there.contains(*name)) {
-            self.remove(name);
+        if step.names || step.values {
+            self.version = OnceLock::new();
         }
     }
 
@@ -200,6 +204,52 @@ impl Table {
             | DiffItem::Update { new: (name, _), .. } => name,
         })
     }
+}
+
+/// What changed in a map.
+pub(crate) struct Step {
+    names: bool,
+    values: bool,
+}
+
+/// Makes a map one of exactly these; of several with one name the last counts. What stays equal is not touched,
+/// and where nothing changed it costs one look at each.
+pub(crate) fn become_only<V: PartialEq>(
+    map: &mut OrdMap<Arc<str>, Arc<V>>,
+    mut wanted: Vec<(Arc<str>, Arc<V>)>,
+) -> Step {
+    if !wanted.is_sorted_by(|(a, _), (b, _)| a <= b) {
+        wanted.sort_by(|(a, _), (b, _)| a.cmp(b));
+    }
+    let mut wanted = wanted.into_iter().peekable();
+    let mut known = map.iter().peekable();
+    let (mut gone, mut added, mut changed) = (Vec::new(), Vec::new(), Vec::new());
+    while let Some((name, value)) = wanted.next() {
+        if wanted.peek().is_some_and(|(next, _)| *next == name) {
+            continue;
+        }
+        while let Some((before, _)) = known.next_if(|(before, _)| **before < name) {
+            gone.push(before.clone());
+        }
+        match known.next_if(|(before, _)| **before == name) {
+            Some((_, before)) if Arc::ptr_eq(before, &value) || *before == value => {}
+            // One text for the name, whatever happens to its content.
+            Some((before, _)) => changed.push((before.clone(), value)),
+            None => added.push((name, value)),
+        }
+    }
+    gone.extend(known.map(|(name, _)| name.clone()));
+    let step = Step {
+        names: !gone.is_empty() || !added.is_empty(),
+        values: !changed.is_empty(),
+    };
+    for name in gone {
+        map.remove(&name);
+    }
+    for (name, value) in added.into_iter().chain(changed) {
+        map.insert(name, value);
+    }
+    step
 }
 
 /// How endpoints are to be assigned, by the name of their cluster.

@@ -16,6 +16,9 @@ mod rule;
 mod session;
 mod virtual_host;
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use base::ObjectRef;
 use mesh::{InboundPort, Protocol, Scope};
 use proto::envoy::config::route::v3 as wire;
@@ -29,12 +32,21 @@ pub(crate) struct Made {
     pub(crate) configuration: wire::RouteConfiguration,
     /// Virtual hosts that it shares parts of with others.
     pub(crate) hosts: Vec<fragment::Host>,
-    pub(crate) origin: Vec<ObjectRef>,
+    /// Virtual hosts that were taken out of it.
+    pub(crate) apart: Vec<fragment::Host>,
+    /// What it came from beside the objects of its virtual hosts.
+    pub(crate) origin: Vec<Arc<ObjectRef>>,
 }
 
-/// Routes of a sidecar by the name that a listener asks for: `80` for a wildcard port, `host:80` for
-/// a port whose protocol is found out, `http_proxy`, or the path of a unix socket.
-pub(crate) fn sidecar(scope: &Scope, name: &str, memo: &Memo) -> Made {
+/// Routes of a sidecar by the names that its listeners ask for: `80` for a wildcard port, `host:80`
+/// for a port whose protocol is found out, `http_proxy`, or the path of a unix socket.
+pub(crate) fn sidecar(scope: &Scope, names: &BTreeSet<String>, memo: &Memo) -> Vec<Made> {
+    let making = virtual_host::Making::new(scope, memo);
+    let made = names.iter().map(|name| of_name(scope, name, &making));
+    made.collect()
+}
+
+fn of_name<'a>(scope: &'a Scope, name: &str, making: &virtual_host::Making<'a>) -> Made {
     let socket = name.starts_with("unix://");
     let (host, port) = match name.rsplit_once(':') {
         Some((host, port)) if !socket => (Some(host), port),
@@ -42,7 +54,6 @@ pub(crate) fn sidecar(scope: &Scope, name: &str, memo: &Memo) -> Made {
     };
     let port: u16 = port.parse().unwrap_or_default();
     let mut hosts = Vec::new();
-    let mut origin = Vec::new();
     if let Some(view) = scope.outbound.view(port, name) {
         let of = view
             .port
@@ -52,15 +63,15 @@ pub(crate) fn sidecar(scope: &Scope, name: &str, memo: &Memo) -> Made {
             Some(Protocol::HttpProxy) => 0,
             _ => port,
         };
-        (hosts, origin) = virtual_host::of_port(scope, view, port, host, memo);
+        hosts = virtual_host::of_port(making, view, port, host);
     }
     let mut own = Vec::new();
     match host {
         // The address has told the host already.
         Some(host) => {
-            hosts.retain(|made| made.domains.iter().any(|domain| domain == host));
+            hosts.retain(|made| made.domains.iter().any(|domain| **domain == *host));
             for made in &mut hosts {
-                made.domains = vec!["*".to_owned()];
+                made.domains = fragment::Names::These(vec!["*".into()]);
             }
         }
         None => own.push(virtual_host::unknown(scope)),
@@ -68,7 +79,8 @@ pub(crate) fn sidecar(scope: &Scope, name: &str, memo: &Memo) -> Made {
     Made {
         configuration: configuration(name.to_owned(), own),
         hosts,
-        origin,
+        apart: Vec::new(),
+        origin: Vec::new(),
     }
 }
 

@@ -157,7 +157,7 @@ impl Simulation<'_> {
                     }
                 };
                 let said = format!("leads port {number} to {target}");
-                let origin = std::slice::from_ref(&service.origin);
+                let origin = std::slice::from_ref(&*service.origin);
                 let step = answer::step(Stage::Name, &service.name, said, origin);
                 return Ok((target, vec![step]));
             }

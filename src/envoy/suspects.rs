@@ -13,21 +13,19 @@ use crate::{Resource, names};
 /// The origin of `refused`, narrowed by what the proxy `accepted` of the same name before. Never empty unless
 /// the origin is.
 pub fn suspects(type_url: &str, refused: &Resource, accepted: Option<&Resource>) -> Vec<ObjectRef> {
+    let origin = || refused.origin.iter().map(AsRef::as_ref);
     if type_url != type_url::ROUTE || refused.origin.len() < 2 {
-        return refused.origin.clone();
+        return origin().cloned().collect();
     }
     let paths = changed_hosts(refused, accepted)
         .iter()
         .flat_map(paths)
         .collect::<BTreeSet<_>>();
-    let from_paths = refused
-        .origin
-        .iter()
-        .filter(|origin| paths.contains(&names::config_path(origin)));
+    let from_paths = origin().filter(|origin| paths.contains(&names::config_path(origin)));
     let narrowed: Vec<ObjectRef> = from_paths.cloned().collect();
     // Routes that no object of a user is written into say nothing.
     match narrowed.is_empty() {
-        true => refused.origin.clone(),
+        true => origin().cloned().collect(),
         false => narrowed,
     }
 }
@@ -99,7 +97,7 @@ mod tests {
             virtual_hosts: hosts.iter().map(host).collect(),
             ..Default::default()
         };
-        let origin = hosts.iter().map(|(name, _)| object(name)).collect();
+        let origin = hosts.iter().map(|(name, _)| object(name).into()).collect();
         let bytes = codec::encode_route(&route);
         Resource::new(type_url::ROUTE, "80", &bytes, origin)
     }

@@ -10,10 +10,6 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// Gives memory back to the system when proxies go, which the C library's allocator does not.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// Istio's control plane, its operator and its command line.
 #[derive(Debug, Parser)]
 #[command(name = "ferrosail", version)]

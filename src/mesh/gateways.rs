@@ -46,7 +46,7 @@ pub struct GatewayPlace {
 #[derive(Clone, Debug, PartialEq)]
 pub struct GatewayServer {
     /// The Gateway.
-    pub origin: ObjectRef,
+    pub origin: Arc<ObjectRef>,
     /// `namespace/name` of the Gateway.
     pub gateway: String,
     /// As the user wrote it.
@@ -126,19 +126,19 @@ impl GatewayServer {
 
     /// The hosts of a routing that this server admits: those of the routing, or its own where they
     /// are narrower.
-    pub fn admitted(&self, routing: &Routing) -> Vec<String> {
-        let mut found: Vec<String> = Vec::new();
+    pub fn admitted<'a>(&'a self, routing: &'a Routing) -> Vec<&'a str> {
+        let mut found: Vec<&str> = Vec::new();
         for host in self.hosts.iter().filter(|host| host.admits(routing)) {
             for wanted in &routing.spec.hosts {
                 let narrower = if subset_of(&host.name, wanted) {
-                    &host.name
+                    host.name.as_str()
                 } else if subset_of(wanted, &host.name) {
-                    wanted
+                    wanted.as_str()
                 } else {
                     continue;
                 };
-                if !found.contains(narrower) {
-                    found.push(narrower.clone());
+                if !found.contains(&narrower) {
+                    found.push(narrower);
                 }
             }
         }

@@ -55,7 +55,7 @@ pub struct InboundPort {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Ingress {
     /// The Sidecar.
-    pub origin: ObjectRef,
+    pub origin: Arc<ObjectRef>,
     /// `name.namespace` of the Sidecar where it takes effect, which stands for a host.
     pub host: String,
     /// Address to bind to; empty when nothing is said.

@@ -3,6 +3,7 @@
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use api::mesh_config::IngressMode;
 use api::networking::gateway::{Gateway, Server, ServerTls, ServerTlsMode};
@@ -107,12 +108,12 @@ pub(crate) fn gateways(snapshot: &Snapshot) -> Vec<Object<Gateway>> {
         });
         Object {
             meta: Meta {
-                reference: ObjectRef {
+                reference: Arc::new(ObjectRef {
                     api_version: "networking.istio.io/v1".to_owned(),
                     kind: "Gateway".to_owned(),
                     namespace: Some(NAMESPACE.to_owned()),
                     name: gateway_of(&ingress.meta),
-                },
+                }),
                 created: Timestamp::UNIX_EPOCH,
                 labels: Labels::new(),
             },
@@ -156,12 +157,12 @@ pub(crate) fn routings(snapshot: &Snapshot, domain: &str) -> Vec<Routing> {
             .collect();
         http.sort_by(longest_first);
         Some(Routing {
-            origin: vec![ObjectRef {
+            origin: vec![Arc::new(ObjectRef {
                 api_version: "networking.istio.io/v1".to_owned(),
                 kind: "VirtualService".to_owned(),
                 namespace: Some(namespace.to_owned()),
                 name: routing_of(host, name),
-            }],
+            })],
             namespace: namespace.to_owned(),
             name: routing_of(host, name),
             created: Timestamp::UNIX_EPOCH,

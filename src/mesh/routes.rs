@@ -19,7 +19,7 @@ pub const MESH_GATEWAY: &str = "mesh";
 #[derive(Clone, Debug, PartialEq)]
 pub struct Routing {
     /// The root, then the delegates that it was merged from.
-    pub origin: Vec<ObjectRef>,
+    pub origin: Vec<Arc<ObjectRef>>,
     /// Namespace of the root.
     pub namespace: String,
     /// Name of the root.

@@ -83,7 +83,7 @@ pub struct Outbound {
     /// Services of all views; one per host. Clusters, endpoints and names are made of these.
     pub services: Vec<Arc<OutboundService>>,
     /// Places in `services` by host.
-    pub by_host: BTreeMap<String, usize>,
+    pub by_host: Arc<BTreeMap<String, usize>>,
     /// One per egress listener, in their order; at least one. Listeners and routes are made of these.
     pub views: Vec<Arc<Egress>>,
     /// Unknown destinations.

@@ -194,7 +194,7 @@ impl Canon {
     }
 }
 
-/// Whether both are made of the same values.
+/// Whether both are made of the same values; `by_host` follows from the services.
 pub(crate) fn is_same(a: &Outbound, b: &Outbound) -> bool {
     all_same(&a.services, &b.services)
         && a.views.len() == b.views.len()
@@ -204,7 +204,6 @@ pub(crate) fn is_same(a: &Outbound, b: &Outbound) -> bool {
             .all(|(a, b)| Arc::ptr_eq(a, b) || is_same_egress(a, b))
         && a.policy == b.policy
         && a.egress_proxy == b.egress_proxy
-        && a.by_host == b.by_host
 }
 
 fn is_same_egress(a: &Egress, b: &Egress) -> bool {

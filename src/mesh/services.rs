@@ -24,7 +24,7 @@ pub struct Service {
     /// Name of the Kubernetes Service, or the host.
     pub name: String,
     /// The object that declares it.
-    pub origin: ObjectRef,
+    pub origin: Arc<ObjectRef>,
     /// What declares it.
     pub registry: Registry,
     /// When it was declared.

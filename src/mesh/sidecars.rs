@@ -4,7 +4,7 @@
 mod hosts;
 mod union;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use api::networking::sidecar::{CaptureMode, EgressListener, OutboundMode, Sidecar};
@@ -119,7 +119,7 @@ fn take(
     routings: &[&Arc<Routing>],
 ) -> Taken {
     let hosts = Hosts::read(&listener.hosts, namespace);
-    let mut services: Vec<Arc<Service>> = visible
+    let taken: Vec<Arc<Service>> = visible
         .iter()
         .filter(|service| hosts.takes(service))
         .filter_map(|service| narrowed(service, listener))
@@ -127,24 +127,24 @@ fn take(
         .collect();
     // One namespace speaks for a host: the caller's own, else that of a Kubernetes Service, else
     // that of the oldest.
-    let mut speaks: BTreeMap<String, (String, Registry)> = BTreeMap::new();
-    for service in &services {
-        let own = (service.id.namespace.clone(), service.registry);
-        let known = speaks.get(&service.id.host);
-        let better = known.is_none_or(|(before, registry)| {
-            own.0 == namespace
-                || *registry == Registry::External
-                    && own.1 == Registry::Kubernetes
-                    && before != namespace
-        });
+    let mut speaks: HashMap<&str, (&str, Registry)> = HashMap::with_capacity(taken.len());
+    for service in &taken {
+        let own = (service.id.namespace.as_str(), service.registry);
+        let known = speaks.entry(&service.id.host).or_insert(own);
+        let (before, registry) = *known;
+        let better = own.0 == namespace
+            || registry == Registry::External
+                && own.1 == Registry::Kubernetes
+                && before != namespace;
         if better {
-            speaks.insert(service.id.host.clone(), own);
+            *known = own;
         }
     }
-    services.retain(|service| speaks[&service.id.host].0 == service.id.namespace);
+    let spoken =
+        |service: &&Arc<Service>| speaks[service.id.host.as_str()].0 == service.id.namespace;
     Taken {
         listener: listener.clone(),
-        services,
+        services: taken.iter().filter(spoken).cloned().collect(),
         routings: routings
             .iter()
             .filter(|routing| hosts.takes_routing(routing))
@@ -301,7 +301,7 @@ fn assemble(
     Outbound {
         views: views.collect(),
         services,
-        by_host: union.by_host,
+        by_host: union.by_host.into(),
         policy,
         egress_proxy,
     }

@@ -15,7 +15,7 @@ use crate::{Service, Visibility};
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rule {
     /// The objects, oldest first.
-    pub origin: Vec<ObjectRef>,
+    pub origin: Vec<Arc<ObjectRef>>,
     /// Their namespace.
     pub namespace: String,
     /// Full host name or wildcard.

@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use api::snapshot::Snapshot;
 use base::Problem;
@@ -17,11 +17,13 @@ use crate::{
 
 /// Settings without objects: what every table may be made from.
 fn settings(of: &Snapshot) -> Snapshot {
+    // Making the default settings anew takes longer than many a mesh.
+    static NOTHING: LazyLock<Snapshot> = LazyLock::new(Snapshot::default);
     Snapshot {
         mesh: of.mesh.clone(),
         features: of.features.clone(),
         networks: of.networks.clone(),
-        ..Snapshot::default()
+        ..NOTHING.clone()
     }
 }
 

@@ -1,7 +1,9 @@
 //! The aggregated discovery service behind a trait object.
 //!
-//! Requests are decoded by tonic, once here. Responses come encoded, in parts that many streams
+//! Requests are decoded here and nowhere else. Responses come encoded, in parts that many streams
 //! share, and go to the transport as they are: a large one is never copied for each of its readers.
+
+mod incoming;
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -15,11 +17,9 @@ use futures::future::BoxFuture;
 use http::{Request, Response};
 use http_body::{Body as HttpBody, Frame};
 use tonic::body::Body;
-use tonic::codec::{BufferSettings, Streaming};
 use tonic::server::NamedService;
 use tonic::service::Routes;
 use tonic::{Code, Status};
-use tonic_prost::ProstDecoder;
 
 use crate::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DiscoveryRequest};
 
@@ -136,13 +136,7 @@ fn decoded<T: prost::Message + Default + Send + 'static>(
     body: Body,
     max_request: usize,
 ) -> Messages<T> {
-    let decoder = ProstDecoder::<T>::new(BufferSettings::default());
-    Box::pin(Streaming::new_request(
-        decoder,
-        body,
-        None,
-        Some(max_request),
-    ))
+    Box::pin(incoming::Incoming::new(body, max_request))
 }
 
 /// Bodies below this are copied behind the rest of their message, so that one frame carries both.

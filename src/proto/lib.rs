@@ -11,6 +11,7 @@ pub mod json;
 pub mod pack;
 pub mod unpack;
 pub mod wire;
+pub mod writer;
 
 /// The generated packages: `proto::generated::envoy::config::cluster::v3::Cluster` and so on.
 #[allow(

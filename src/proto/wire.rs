@@ -123,13 +123,6 @@ pub fn nonce(nonce: &str) -> Bytes {
     bytes.freeze()
 }
 
-/// A field of a message spliced in front of, between or behind others of the same message.
-pub fn field(number: u32, value: &[u8]) -> Bytes {
-    let mut bytes = BytesMut::with_capacity(field_length(number, value.len()));
-    put(&mut bytes, number, value);
-    bytes.freeze()
-}
-
 fn envelope_length(type_url: &str, version: &str, control_plane: &str) -> usize {
     field_length(TYPE, type_url.len())
         + field_length(RESPONSE_VERSION, version.len())
@@ -143,18 +136,20 @@ fn put_control_plane(into: &mut BytesMut, number: u32, identifier: &str) {
     }
 }
 
-fn put(into: &mut BytesMut, number: u32, value: &[u8]) {
+/// Puts a field of bytes or text.
+pub fn put(into: &mut BytesMut, number: u32, value: &[u8]) {
     put_head(into, number, value.len());
     into.put_slice(value);
 }
 
-/// Tag and length of a length-delimited field.
-fn put_head(into: &mut BytesMut, number: u32, length: usize) {
+/// Puts tag and length of a length-delimited field.
+pub fn put_head(into: &mut BytesMut, number: u32, length: usize) {
     prost::encoding::encode_key(number, prost::encoding::WireType::LengthDelimited, into);
     prost::encoding::encode_varint(length as u64, into);
 }
 
-fn field_length(number: u32, length: usize) -> usize {
+/// The encoded length of a field of so many bytes.
+pub fn field_length(number: u32, length: usize) -> usize {
     prost::encoding::key_len(number) + prost::encoding::encoded_len_varint(length as u64) + length
 }
 

@@ -63,6 +63,8 @@ pub struct Limits {
     pub grace: Duration,
     /// Concurrent HTTP/2 streams of a connection.
     pub max_streams: u32,
+    /// What a client may send over HTTP/2 before it was read, in bytes: as much may have to be held for it.
+    pub receive_window: u32,
 }
 
 impl Default for Limits {
@@ -74,6 +76,7 @@ impl Default for Limits {
             max_connection_age: None,
             grace: Duration::from_secs(10),
             max_streams: 100_000,
+            receive_window: 256 << 10,
         }
     }
 }
@@ -205,6 +208,8 @@ async fn drive(
         .timer(TokioTimer::new())
         .keep_alive_interval(limits.keepalive_interval)
         .keep_alive_timeout(limits.keepalive_timeout)
+        .initial_stream_window_size(limits.receive_window)
+        .initial_connection_window_size(limits.receive_window)
         .max_concurrent_streams(limits.max_streams);
     let mut connection = pin!(builder.serve_connection(TokioIo::new(io), service));
 

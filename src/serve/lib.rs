@@ -8,6 +8,7 @@ pub mod http;
 pub mod kubernetes;
 pub mod leader;
 pub mod logging;
+pub mod memory;
 pub mod metrics;
 pub mod shutdown;
 pub mod tls;

@@ -97,6 +97,7 @@ pub fn push(
         followed: None,
         groups: Vec::new(),
         making: Making::default(),
+        freed: true,
     };
     let push = Push {
         asks,
@@ -114,6 +115,8 @@ struct Owner {
     followed: Option<Arc<Mesh>>,
     groups: Vec<Group>,
     making: Making,
+    /// Whether much was freed since memory was given back.
+    freed: bool,
 }
 
 /// What derivations are made with: results of earlier ones, shared by all of them.
@@ -186,10 +189,22 @@ impl Owner {
 
     /// Forgets what was made for proxies that have gone.
     fn tidy(&mut self) {
-        let before = self.groups.len();
+        let groups = self.groups.len();
+        let members = |groups: &[Group]| groups.iter().map(|group| group.members.len()).sum();
+        let before: usize = members(&self.groups);
         self.groups.retain_mut(Group::has_members);
-        if self.groups.len() < before {
+        if self.groups.is_empty() {
+            self.making = Making::default();
+        } else if self.groups.len() < groups {
+            self.making.memo.forget_last();
             self.making.memo.sweep();
+        }
+        let left: usize = members(&self.groups);
+        self.freed |= left < before;
+        // Not before it is quiet: what streams of this moment free may be used again at once.
+        if self.freed && left == before {
+            self.freed = false;
+            serve::memory::give_back();
         }
     }
 
@@ -221,6 +236,7 @@ impl Owner {
         let member = Member { proxy, sender };
         group.serve(&member, &mesh, &world, &mut self.making);
         group.members.push(member);
+        self.freed = true;
         // A stream that ended meanwhile needs no answer.
         let _ = reply.send(receiver);
     }
@@ -244,6 +260,7 @@ impl Owner {
         }
         self.making.memo.sweep();
         self.making.assignments.sweep();
+        self.freed = true;
     }
 }
 

@@ -33,12 +33,12 @@ pub(crate) fn update(table: &mut Table, names: &BTreeMap<String, Key>, world: &W
             r#type: Some(secret),
         };
         let bytes = codec::encode_secret(&message);
-        let origin = vec![ObjectRef {
+        let origin = vec![Arc::new(ObjectRef {
             api_version: "v1".to_owned(),
             kind: "Secret".to_owned(),
             namespace: Some(key.namespace),
             name: key.name,
-        }];
+        })];
         Some(Arc::new(Resource::new(
             type_url::SECRET,
             name.as_str(),

@@ -3,6 +3,8 @@
 
 mod closing;
 
+use std::sync::Arc;
+
 use base::{ObjectRef, Problem};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -265,12 +267,12 @@ fn meta(object: &Value) -> Meta {
     let metadata = &object["metadata"];
     let namespace = text(&metadata["namespace"]);
     Meta {
-        reference: ObjectRef {
+        reference: Arc::new(ObjectRef {
             api_version: text(&object["apiVersion"]),
             kind: text(&object["kind"]),
             namespace: (!namespace.is_empty()).then_some(namespace),
             name: text(&metadata["name"]),
-        },
+        }),
         created: metadata["creationTimestamp"]
             .as_str()
             .and_then(|text| text.parse().ok())

@@ -1,5 +1,7 @@
 //! The clusters behind the ports of the workload.
 
+use std::sync::Arc;
+
 use api::mesh_config::InboundMode;
 use api::networking::destination_rule::TrafficPolicy;
 use base::ObjectRef;
@@ -8,6 +10,7 @@ use proto::envoy::config::cluster::v3 as wire;
 use proto::envoy::config::core::v3 as core;
 use proto::envoy::config::endpoint::v3 as endpoint;
 use proto::google::protobuf::Duration;
+use proto::writer::Writer;
 
 use super::connection_pool::{self, Options};
 use super::{Made, catch_all, of_type};
@@ -83,11 +86,12 @@ fn one(scope: &Scope, port: &InboundPort) -> Option<Made> {
         let both = scope.features.dual_stack && scope.families.v4 && scope.families.v6;
         cluster.upstream_bind_config = Some(catch_all::source(scope, both));
     }
-    let mut origin: Vec<ObjectRef> = services.map(|service| service.origin.clone()).collect();
+    let mut origin: Vec<Arc<ObjectRef>> = services.map(|service| service.origin.clone()).collect();
     origin.extend(port.listener.iter().map(|own| own.origin.clone()));
     origin.extend(policy.iter().flat_map(|rule| rule.origin.iter().cloned()));
     Some(Made {
         cluster: wire::Cluster { name, ..cluster },
+        written: Writer::default(),
         origin,
         endpoints: None,
     })

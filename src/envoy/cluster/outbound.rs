@@ -1,6 +1,8 @@
 //! Clusters for calls: a port of a service, and each of its subsets; a second time for gateways that
 //! pass the mesh's mTLS on by its server names.
 
+use std::sync::Arc;
+
 use api::mesh_config::DefaultTrafficPolicy;
 use api::networking::destination_rule::{Subset, TlsMode};
 use api::snapshot::Labels;
@@ -12,14 +14,15 @@ use proto::envoy::extensions::clusters::dynamic_forward_proxy::v3 as dynamic;
 use proto::envoy::extensions::network::dns_resolver::cares::v3::CaresDnsResolverConfig;
 use proto::google::protobuf::Duration;
 use proto::pack::Pack;
+use proto::writer::Writer;
 use wire::cluster::DiscoveryType;
 
 use super::connection_pool::Options;
 use super::distance::Wish;
-use super::{Made, connection_pool, greeting, load_balancer, of_type, outlier_detection, tls};
+use super::{Made, connection_pool, load_balancer, of_type, outlier_detection, put_greeting, tls};
 use crate::endpoint::{EndpointView, Reach};
 use crate::parts::{ads, lookup_family, number, span};
-use crate::{assign, filter, metadata, names, statistics};
+use crate::{assign, filter, names, statistics};
 
 /// What a cluster is for.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -139,11 +142,13 @@ fn one(
         name,
         cluster_discovery_type: of_type(kind),
         common_lb_config: Some(wire::cluster::CommonLbConfig::default()),
-        filters: greeting(scope),
-        metadata: Some(described(called, subset, mode)),
         ..Default::default()
     };
     let settings = tls::Settings::of(scope, called, &policy, without_ports, port, subset_name);
+    let mut written = Writer::with_capacity(2048);
+    put_greeting(scope, &mut written);
+    let hides_alpn = mode == Mode::Calls && settings.hides_alpn();
+    put_metadata(called, subset, mode, hides_alpn, &mut written);
     if is_dynamic {
         resolved_on_the_way(scope, host, settings.is_lax(), &mut cluster);
     } else if matches!(built, DiscoveryType::StrictDns | DiscoveryType::LogicalDns) {
@@ -217,7 +222,9 @@ fn one(
         distance: wish.distance(scope, outlier.is_some()),
     };
     if mode == Mode::Calls {
-        settings.apply(scope, &mut cluster, &mut options, is_dynamic);
+        // What another socket goes around has to be a value.
+        let written = Some(&mut written).filter(|_| policy.proxy_protocol.is_none());
+        settings.apply(scope, &mut cluster, &mut options, is_dynamic, written);
         if let Some(proxy_protocol) = &policy.proxy_protocol {
             tls::tell_address(&mut cluster, proxy_protocol);
         }
@@ -245,10 +252,11 @@ fn one(
         }
     }
     cluster.typed_extension_protocol_options = options.packed().into_iter().collect();
-    let mut origin: Vec<ObjectRef> = vec![service.origin.clone()];
+    let mut origin: Vec<Arc<ObjectRef>> = vec![service.origin.clone()];
     origin.extend(rule.iter().flat_map(|rule| rule.origin.iter().cloned()));
     Some(Made {
         cluster,
+        written,
         origin,
         endpoints,
     })
@@ -300,28 +308,75 @@ fn has_names(called: &OutboundService, view: &EndpointView) -> bool {
     !dns || known.is_some_and(|known| !assign(view, known).endpoints.is_empty())
 }
 
-fn described(
+/// Field numbers of `Cluster`, `Metadata`, `Struct`, entries of maps, `Value` and `ListValue`.
+const METADATA: u32 = 25;
+const BY_FILTER: u32 = 1;
+const FIELDS: u32 = 1;
+const KEY: u32 = 1;
+const VALUE: u32 = 2;
+const STRING: u32 = 3;
+const BOOL: u32 = 4;
+const STRUCT: u32 = 5;
+const LIST: u32 = 6;
+const VALUES: u32 = 1;
+
+/// Writes which service and objects a cluster stands for; `hides_alpn` keeps Istio's own ALPN from
+/// strangers.
+fn put_metadata(
     called: &OutboundService,
     subset: Option<&Subset>,
     mode: Mode,
-) -> proto::envoy::config::core::v3::Metadata {
+    hides_alpn: bool,
+    into: &mut Writer,
+) {
+    let field = |into: &mut Writer, key: &str, write: &dyn Fn(&mut Writer)| {
+        into.nested(FIELDS, |entry| {
+            entry.text(KEY, key).nested(VALUE, write);
+        });
+    };
+    let text = |into: &mut Writer, key: &str, text: &str| {
+        field(into, key, &|value| {
+            value.text(STRING, text);
+        });
+    };
     let service = &called.service;
     // Of a host that the caller names nobody knows the service.
     let dynamic =
         service.resolution == Resolution::DynamicDns && mesh::is_wildcard(&service.id.host);
-    let known = std::iter::once(service.as_ref()).filter(|_| !dynamic);
-    let mut fields = metadata::services(known);
-    if service.external && subset.is_none() && mode == Mode::Calls {
-        fields.insert("external".to_owned(), metadata::yes());
-    }
-    if let Some(rule) = &called.rule {
-        let path = names::config_path(&rule.origin[0]);
-        fields.insert("config".to_owned(), metadata::text(path));
-    }
-    if let Some(subset) = subset {
-        fields.insert("subset".to_owned(), metadata::text(&subset.name));
-    }
-    metadata::istio(fields)
+    let service_facts = |value: &mut Writer| {
+        value.nested(STRUCT, |facts| {
+            text(facts, "host", &service.id.host);
+            text(facts, "name", &service.name);
+            text(facts, "namespace", &service.id.namespace);
+        });
+    };
+    into.nested(METADATA, |metadata| {
+        metadata.nested(BY_FILTER, |filter| {
+            filter.text(KEY, "istio").nested(VALUE, |fields| {
+                if hides_alpn {
+                    text(fields, "alpn_override", "false");
+                }
+                if let Some(rule) = &called.rule {
+                    text(fields, "config", &names::config_path(&rule.origin[0]));
+                }
+                if service.external && subset.is_none() && mode == Mode::Calls {
+                    field(fields, "external", &|value| {
+                        value.number(BOOL, 1);
+                    });
+                }
+                field(fields, "services", &|value| {
+                    value.nested(LIST, |list| {
+                        if !dynamic {
+                            list.nested(VALUES, &service_facts);
+                        }
+                    });
+                });
+                if let Some(subset) = subset {
+                    text(fields, "subset", &subset.name);
+                }
+            });
+        });
+    });
 }
 
 /// How names are resolved.

@@ -1,8 +1,12 @@
 //! TLS towards a cluster: what the rule says, or the mesh's mTLS wherever the endpoint can.
 
+use std::sync::LazyLock;
+
 use api::networking::destination_rule::{ClientTls, ProxyProtocol, TlsMode};
+use bytes::Bytes;
 use core::UpstreamHttpProtocolOptions as FromHost;
 use mesh::{Flavour, OutboundService, Policy, Port, Registry, Resolution, Role, Scope};
+use proto::codec;
 use proto::envoy::config::cluster::v3 as wire;
 use proto::envoy::config::core::v3 as core;
 use proto::envoy::extensions::transport_sockets::proxy_protocol::v3::ProxyProtocolUpstreamTransport;
@@ -10,12 +14,15 @@ use proto::envoy::extensions::transport_sockets::raw_buffer::v3::RawBuffer;
 use proto::envoy::extensions::transport_sockets::tls::v3 as tls;
 use proto::envoy::r#type::matcher::v3::{StringMatcher, string_matcher::MatchPattern};
 use proto::pack::Pack;
+use proto::writer::Writer;
 
 use super::connection_pool::Options;
 use crate::metadata::{fields, text};
 use crate::names;
 use crate::parts::{ads, agent, transport_socket};
 
+const TLS_CONTEXT: &str =
+    "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext";
 const TLS_SOCKET: &str = "envoy.transport_sockets.tls";
 const PROXY_SOCKET: &str = "envoy.transport_sockets.upstream_proxy_protocol";
 
@@ -35,6 +42,7 @@ pub(super) enum Settings {
 }
 
 /// The mesh's mTLS.
+#[derive(Clone)]
 pub(super) struct Mutual {
     sni: String,
     names: Vec<String>,
@@ -138,15 +146,23 @@ impl Settings {
         }
     }
 
-    /// Puts it on a cluster; `dynamic` where the caller's name is resolved on the way.
+    /// Whether it may speak to strangers: Istio's own ALPN is none of their business.
+    pub(super) fn hides_alpn(&self) -> bool {
+        matches!(self, Settings::WithoutSecret | Settings::User { .. })
+    }
+
+    /// Puts it on a cluster; `dynamic` where the caller's name is resolved on the way. What is made often is
+    /// written, where there is something to write to.
     pub(super) fn apply(
         self,
         scope: &Scope,
         cluster: &mut wire::Cluster,
         options: &mut Options,
         dynamic: bool,
+        written: Option<&mut Writer>,
     ) {
         let http2 = options.is_http2();
+        let istio = scope.flavour == Flavour::IstioProxy;
         match self {
             Settings::Plain => {}
             Settings::Mutual(mutual) => {
@@ -157,22 +173,25 @@ impl Settings {
                         names_from_host(&mutual.sni, false, unchecked, dynamic),
                     );
                 }
-                cluster.transport_socket = Some(mutual_socket(scope, mutual, http2));
+                cluster.transport_socket = Some(mutual_socket(istio, mutual, http2));
             }
             Settings::Auto(mutual) => {
-                let socket = mutual_socket(scope, mutual, http2);
                 let original = wire::cluster::DiscoveryType::OriginalDst as i32;
                 let kind = Some(wire::cluster::ClusterDiscoveryType::Type(original));
-                if cluster.cluster_discovery_type == kind {
+                match written {
                     // The caller chose the address, so there is no endpoint whose ability could be told.
-                    cluster.transport_socket = Some(socket);
-                } else {
-                    cluster.transport_socket_matches = by_ability(socket);
+                    _ if cluster.cluster_discovery_type == kind => {
+                        cluster.transport_socket = Some(mutual_socket(istio, mutual, http2));
+                    }
+                    Some(written) => put_by_ability(istio, &mutual, http2, written),
+                    None => {
+                        let socket = mutual_socket(istio, mutual, http2);
+                        cluster.transport_socket_matches = by_ability(socket).into();
+                    }
                 }
             }
-            Settings::WithoutSecret => without_own_alpn(cluster),
+            Settings::WithoutSecret => {}
             Settings::User { own, named } => {
-                without_own_alpn(cluster);
                 let unchecked = own.insecure_skip_verify == Some(true);
                 set_names(
                     options,
@@ -191,18 +210,6 @@ impl Settings {
 fn is_dynamic(called: &OutboundService) -> bool {
     let service = &called.service;
     service.resolution == Resolution::DynamicDns && mesh::is_wildcard(&service.id.host)
-}
-
-/// Istio's own ALPN is none of a stranger's business.
-fn without_own_alpn(cluster: &mut wire::Cluster) {
-    let metadata = cluster.metadata.get_or_insert_default();
-    let fields = metadata
-        .filter_metadata
-        .entry("istio".to_owned())
-        .or_default();
-    fields
-        .fields
-        .insert("alpn_override".to_owned(), text("false"));
 }
 
 /// The caller's Host header is the server name that is sent, and the name that the server's
@@ -259,8 +266,8 @@ fn plaintext() -> core::TransportSocket {
 }
 
 /// TLS for endpoints that say that they can, plaintext for others.
-fn by_ability(socket: core::TransportSocket) -> Vec<wire::cluster::TransportSocketMatch> {
-    vec![
+fn by_ability(socket: core::TransportSocket) -> [wire::cluster::TransportSocketMatch; 2] {
+    [
         wire::cluster::TransportSocketMatch {
             name: "tlsMode-istio".to_owned(),
             r#match: Some(fields([("tlsMode", text("istio"))])),
@@ -272,6 +279,94 @@ fn by_ability(socket: core::TransportSocket) -> Vec<wire::cluster::TransportSock
             transport_socket: Some(plaintext()),
         },
     ]
+}
+
+/// Writes what [`by_ability`] and [`mutual_socket`] build, as fields of a cluster.
+fn put_by_ability(istio: bool, mutual: &Mutual, http2: bool, into: &mut Writer) {
+    /// Field numbers of `Cluster`, `TransportSocketMatch`, `TransportSocket`, `Any`, `UpstreamTlsContext`,
+    /// `CommonTlsContext`, `CombinedCertificateValidationContext`, `CertificateValidationContext`, `StringMatcher`.
+    const MATCHES: u32 = 43;
+    const SOCKET: u32 = 3;
+    const NAME: u32 = 1;
+    const CONFIG: u32 = 3;
+    const TYPE: u32 = 1;
+    const VALUE: u32 = 2;
+    const COMMON: u32 = 1;
+    const SNI: u32 = 2;
+    const CHECKED: u32 = 8;
+    const DEFAULT: u32 = 1;
+    const ROOTS: u32 = 2;
+    const NAMES: u32 = 9;
+    const EXACT: u32 = 1;
+    struct Constants {
+        able: Bytes,
+        unable: Bytes,
+        versions: Bytes,
+        common: [Bytes; 4],
+        roots: Bytes,
+    }
+    static CONSTANTS: LazyLock<Constants> = LazyLock::new(|| {
+        let [able, unable] = by_ability(core::TransportSocket::default());
+        let common = |istio: bool, http2: bool| {
+            let rest = tls::CommonTlsContext {
+                tls_params: None,
+                ..common(istio, http2)
+            };
+            rest.pack().value
+        };
+        let versions = tls::CommonTlsContext {
+            tls_params: Some(versions()),
+            ..Default::default()
+        };
+        Constants {
+            able: wire::cluster::TransportSocketMatch {
+                transport_socket: None,
+                ..able
+            }
+            .pack()
+            .value,
+            unable: codec::encode_cluster(&wire::Cluster {
+                transport_socket_matches: vec![unable],
+                ..Default::default()
+            }),
+            versions: versions.pack().value,
+            common: [
+                common(false, false),
+                common(false, true),
+                common(true, false),
+                common(true, true),
+            ],
+            roots: secret("ROOTCA").pack().value,
+        }
+    });
+    let constants = &*CONSTANTS;
+    let common = &constants.common[2 * usize::from(istio) + usize::from(http2)];
+    let context = |context: &mut Writer| {
+        context.nested(COMMON, |own| {
+            own.raw(&constants.versions).nested(CHECKED, |checked| {
+                checked.nested(DEFAULT, |default| {
+                    for name in &mutual.names {
+                        default.nested(NAMES, |matcher| {
+                            matcher.text(EXACT, name);
+                        });
+                    }
+                });
+                checked.text(ROOTS, &constants.roots);
+            });
+            own.raw(common);
+        });
+        if !mutual.sni.is_empty() {
+            context.text(SNI, &mutual.sni);
+        }
+    };
+    into.nested(MATCHES, |able| {
+        able.raw(&constants.able).nested(SOCKET, |socket| {
+            socket.text(NAME, TLS_SOCKET).nested(CONFIG, |any| {
+                any.text(TYPE, TLS_CONTEXT).nested(VALUE, context);
+            });
+        });
+    });
+    into.raw(&constants.unable);
 }
 
 /// SPIFFE identities that may answer for a service.
@@ -290,27 +385,29 @@ fn identities(scope: &Scope, called: &OutboundService) -> Vec<String> {
     found
 }
 
-fn mutual_socket(scope: &Scope, mutual: Mutual, http2: bool) -> core::TransportSocket {
-    let mut alpn = Vec::new();
-    if scope.flavour == Flavour::IstioProxy {
-        alpn.push("istio-peer-exchange".to_owned());
-    }
-    alpn.push("istio".to_owned());
-    if http2 {
-        alpn.push("h2".to_owned());
-    }
+fn mutual_socket(istio: bool, mutual: Mutual, http2: bool) -> core::TransportSocket {
     let context = tls::UpstreamTlsContext {
         common_tls_context: Some(tls::CommonTlsContext {
-            tls_params: Some(versions()),
-            tls_certificate_sds_secret_configs: vec![secret("default")],
-            alpn_protocols: alpn,
             validation_context_type: Some(validation(secret("ROOTCA"), exact(&mutual.names))),
-            ..Default::default()
+            ..common(istio, http2)
         }),
         sni: mutual.sni,
         ..Default::default()
     };
     transport_socket(TLS_SOCKET, context.pack())
+}
+
+/// The mesh's mTLS but for who may answer; `istio`: with Istio's own filters.
+fn common(istio: bool, http2: bool) -> tls::CommonTlsContext {
+    let exchange = istio.then_some("istio-peer-exchange");
+    let alpn = exchange.into_iter().chain(["istio"]);
+    let alpn = alpn.chain(http2.then_some("h2"));
+    tls::CommonTlsContext {
+        tls_params: Some(versions()),
+        tls_certificate_sds_secret_configs: vec![secret("default")],
+        alpn_protocols: alpn.map(str::to_owned).collect(),
+        ..Default::default()
+    }
 }
 
 /// TLS as the user says; `None` when it lacks what the user's mode needs.
@@ -452,3 +549,6 @@ pub(crate) fn validation(
         },
     )
 }
+
+#[cfg(test)]
+mod tests;

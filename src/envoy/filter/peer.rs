@@ -1,5 +1,7 @@
 //! Istio's own filters, which only its proxy has: who the peer is, metrics by it, ALPN by request.
 
+use std::sync::LazyLock;
+
 use proto::contrib::{AlpnConfig, AlpnOverride, AlpnProtocol, StatsConfig, TypedStruct};
 use proto::google::protobuf::{Any, ListValue, Struct, Value, value::Kind};
 use proto::pack::Pack;
@@ -13,11 +15,21 @@ pub(crate) const NAME: &str = "istio.metadata_exchange";
 /// Exchange of metadata by headers of requests, with a look at the workloads that are known;
 /// `within_mesh`: hosts outside of it get no headers.
 pub(crate) fn http(side: Side, within_mesh: bool) -> Any {
+    // Nothing else decides, and a tree of values costs more than all other filters together.
+    static KINDS: LazyLock<[Any; 4]> = LazyLock::new(|| {
+        [
+            exchange("downstream", false),
+            exchange("downstream", true),
+            exchange("upstream", false),
+            exchange("upstream", true),
+        ]
+    });
+    let upstream = side != Side::Inbound;
+    KINDS[2 * usize::from(upstream) + usize::from(within_mesh)].clone()
+}
+
+fn exchange(direction: &str, within_mesh: bool) -> Any {
     let way = |name: &str| object(fields([(name, object(fields([])))]));
-    let direction = match side {
-        Side::Inbound => "downstream",
-        Side::Outbound | Side::Gateway => "upstream",
-    };
     let discovery = list(vec![way("istio_headers"), way("workload_discovery")]);
     let limits = if within_mesh {
         fields([("skip_external_clusters", yes())])
@@ -36,13 +48,16 @@ pub(crate) fn http(side: Side, within_mesh: bool) -> Any {
 
 /// The same at the beginning of connections.
 pub(crate) fn tcp() -> Any {
-    typed(
-        "envoy.tcp.metadataexchange.config.MetadataExchange",
-        fields([
-            ("enable_discovery", yes()),
-            ("protocol", text("istio-peer-exchange")),
-        ]),
-    )
+    static CONFIG: LazyLock<Any> = LazyLock::new(|| {
+        typed(
+            "envoy.tcp.metadataexchange.config.MetadataExchange",
+            fields([
+                ("enable_discovery", yes()),
+                ("protocol", text("istio-peer-exchange")),
+            ]),
+        )
+    });
+    CONFIG.clone()
 }
 
 /// Metrics. What comes from outside of the workload may have any Host header.
@@ -55,6 +70,11 @@ pub(crate) fn stats(side: Side) -> Any {
 
 /// ALPN by the protocol of the request, so that the other side knows it before it reads.
 pub(crate) fn alpn() -> Any {
+    static CONFIG: LazyLock<Any> = LazyLock::new(by_protocol);
+    CONFIG.clone()
+}
+
+fn by_protocol() -> Any {
     let one = |protocol: AlpnProtocol, names: [&str; 3]| AlpnOverride {
         upstream_protocol: protocol as i32,
         alpn_override: names.iter().map(|name| (*name).to_owned()).collect(),

@@ -35,6 +35,7 @@ const MESH_ALPN: [&str; 5] = [
 
 pub(crate) fn all(scope: &Scope) -> Vec<Made> {
     let mut made: BTreeMap<String, Made> = BTreeMap::new();
+    let managers = http::Managers::new(scope);
     // Names of TLS that are passed through, by port, with the address that they are for.
     let guards = Guards::of(scope);
     let mut passed: BTreeMap<u16, BTreeMap<String, String>> = BTreeMap::new();
@@ -48,6 +49,7 @@ pub(crate) fn all(scope: &Scope) -> Vec<Made> {
         let mut chains = Chains {
             scope,
             guards: &guards,
+            managers: &managers,
             name: &name,
             made: Vec::new(),
             routes: Vec::new(),
@@ -117,6 +119,7 @@ fn listener(scope: &Scope) -> Listener {
 struct Chains<'a> {
     scope: &'a Scope,
     guards: &'a Guards,
+    managers: &'a http::Managers<'a>,
     name: &'a str,
     made: Vec<FilterChain>,
     routes: Vec<String>,
@@ -151,7 +154,7 @@ impl Chains<'_> {
             http1: None,
             guards: &self.guards.requests,
         };
-        http::manager(self.scope, wanted)
+        self.managers.manager(wanted)
     }
 
     fn of_server(&mut self, server: &GatewayServer, passed: &mut BTreeMap<String, String>) {

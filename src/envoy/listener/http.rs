@@ -1,6 +1,8 @@
 //! HTTP connection managers: how HTTP is spoken on a listener, which headers tell who is asking,
 //! which filters every request passes.
 
+use std::cell::RefCell;
+
 use api::networking::sidecar::OutboundMode;
 use api::proxy_config::{ConnectionSettings, ForwardClientCert, ProxyHeaders, Switch};
 use mesh::{Protocol, Scope};
@@ -10,6 +12,7 @@ use proto::envoy::extensions::filters::network::http_connection_manager::v3::{
     self as hcm, HttpFilter,
 };
 use proto::envoy::extensions::http::header_formatters::preserve_case::v3::PreserveCaseFormatterConfig;
+use proto::google::protobuf::Any;
 use proto::pack::Pack;
 
 use hcm::http_connection_manager as parts;
@@ -34,15 +37,85 @@ pub(crate) struct Wanted<'a> {
     pub(crate) guards: &'a [HttpFilter],
 }
 
+/// Connection managers of one scope: what several have in common is made and encoded once.
+pub(crate) struct Managers<'a> {
+    pub(crate) scope: &'a Scope,
+    known: RefCell<Vec<(Kind, Any)>>,
+}
+
+/// All that a connection manager depends on beside the scope, its statistics and its routes.
+#[derive(Clone, PartialEq)]
+struct Kind {
+    side: Side,
+    protocol: Protocol,
+    dynamic: Option<String>,
+    http1: Option<core::Http1ProtocolOptions>,
+    guards: Vec<HttpFilter>,
+}
+
+impl<'a> Managers<'a> {
+    pub(crate) fn new(scope: &'a Scope) -> Self {
+        Managers {
+            scope,
+            known: RefCell::default(),
+        }
+    }
+
+    /// The connection manager of one side.
+    pub(crate) fn manager(&self, wanted: Wanted) -> Filter {
+        let kind = Kind {
+            side: wanted.side,
+            protocol: wanted.protocol,
+            dynamic: wanted.dynamic.map(str::to_owned),
+            http1: wanted.http1,
+            guards: wanted.guards.to_vec(),
+        };
+        let own = hcm::HttpConnectionManager {
+            stat_prefix: match wanted.statistics {
+                Statistics::Listener(name) => format!("{name};"),
+                Statistics::Named(name) => name.to_owned(),
+            },
+            route_specifier: Some(match wanted.routes {
+                Routes::Named(name) => parts::RouteSpecifier::Rds(hcm::Rds {
+                    config_source: Some(ads()),
+                    route_config_name: name,
+                }),
+                Routes::Inline(routes) => parts::RouteSpecifier::RouteConfig(*routes),
+            }),
+            ..Default::default()
+        };
+        let own = own.pack();
+        let mut known = self.known.borrow_mut();
+        let place = known.iter().position(|(other, _)| *other == kind);
+        let place = place.unwrap_or_else(|| {
+            let rest = rest(self.scope, &kind).pack();
+            known.push((kind, rest));
+            known.len() - 1
+        });
+        let rest = &known[place].1;
+        // Encoded messages one behind the other are one message with the fields of both.
+        let value = [&own.value[..], &rest.value[..]].concat().into();
+        of(
+            "envoy.filters.network.http_connection_manager",
+            Any { value, ..own },
+        )
+    }
+}
+
 /// The connection manager of one side.
 pub(crate) fn manager(scope: &Scope, wanted: Wanted) -> Filter {
+    Managers::new(scope).manager(wanted)
+}
+
+/// A connection manager without statistics and routes.
+fn rest(scope: &Scope, wanted: &Kind) -> hcm::HttpConnectionManager {
     let side = wanted.side;
     let config = &scope.config;
     let own = scope.settings.config(&config.default_config);
     let none = ProxyHeaders::default();
     let headers = own.proxy_headers.as_ref().unwrap_or(&none);
     let traced = tracing::of(scope, side);
-    let mut http1 = wanted.http1;
+    let mut http1 = wanted.http1.clone();
     if http1.is_none() && (scope.features.http10 || scope.settings.http10) {
         http1 = Some(core::Http1ProtocolOptions {
             accept_http_10: true,
@@ -57,10 +130,6 @@ pub(crate) fn manager(scope: &Scope, wanted: Wanted) -> Filter {
         .as_ref()
         .is_some_and(|own| own.mode == "IN_MESH");
     let mut manager = hcm::HttpConnectionManager {
-        stat_prefix: match wanted.statistics {
-            Statistics::Listener(name) => format!("{name};"),
-            Statistics::Named(name) => name.to_owned(),
-        },
         http_filters: order::filters(
             scope,
             &order::Wanted {
@@ -70,10 +139,10 @@ pub(crate) fn manager(scope: &Scope, wanted: Wanted) -> Filter {
                 skips_peers: skips_peers
                     && side != Side::Inbound
                     && wanted.protocol != Protocol::HttpProxy,
-                dynamic: wanted.dynamic.map(str::to_owned),
+                dynamic: wanted.dynamic.clone(),
                 any_name: side == Side::Outbound
                     && scope.outbound.policy == OutboundMode::AllowAnyDynamicDns,
-                guards: wanted.guards,
+                guards: &wanted.guards,
             },
         ),
         tracing: traced.tracing,
@@ -89,13 +158,6 @@ pub(crate) fn manager(scope: &Scope, wanted: Wanted) -> Filter {
             upgrade_type: "websocket".to_owned(),
             ..Default::default()
         }],
-        route_specifier: Some(match wanted.routes {
-            Routes::Named(name) => parts::RouteSpecifier::Rds(hcm::Rds {
-                config_source: Some(ads()),
-                route_config_name: name,
-            }),
-            Routes::Inline(routes) => parts::RouteSpecifier::RouteConfig(*routes),
-        }),
         http_protocol_options: http1,
         ..Default::default()
     };
@@ -127,10 +189,7 @@ pub(crate) fn manager(scope: &Scope, wanted: Wanted) -> Filter {
             });
         }
     }
-    of(
-        "envoy.filters.network.http_connection_manager",
-        manager.pack(),
-    )
+    manager
 }
 
 /// Ranges of addresses that belong to the mesh's networks.

@@ -2,6 +2,7 @@
 //! and the protocol of the port allow, then those for all other ports.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use base::ObjectRef;
 use mesh::{Flavour, InboundPort, Interception, Mode, Protocol, Scope};
@@ -128,11 +129,12 @@ pub(crate) fn all(scope: &Scope) -> Vec<Made> {
         ..Default::default()
     }];
     let guards = Guards::of(scope);
-    filter_chains.extend(of(scope, &guards, None, None, inbound.mode));
+    let managers = http::Managers::new(scope);
+    filter_chains.extend(of(&managers, &guards, None, None, inbound.mode));
     for (port, mode) in &inbound.port_modes {
         let known = inbound.ports.iter().any(|known| known.target == *port);
         if !known && *mode != inbound.mode {
-            filter_chains.extend(of(scope, &guards, Some(*port), None, *mode));
+            filter_chains.extend(of(&managers, &guards, Some(*port), None, *mode));
         }
     }
     let mut own = Vec::new();
@@ -140,7 +142,7 @@ pub(crate) fn all(scope: &Scope) -> Vec<Made> {
         if !can_bind(scope, port) {
             continue;
         }
-        let chains = of(scope, &guards, Some(port.target), Some(port), port.mode);
+        let chains = of(&managers, &guards, Some(port.target), Some(port), port.mode);
         if port.listener.as_ref().is_some_and(|own| own.binds_to_port) {
             own.push(bound(scope, port, chains));
         } else {
@@ -189,7 +191,7 @@ fn bound(scope: &Scope, port: &InboundPort, chains: Vec<FilterChain>) -> Made {
     }
 }
 
-fn origin(port: &InboundPort) -> impl Iterator<Item = ObjectRef> {
+fn origin(port: &InboundPort) -> impl Iterator<Item = Arc<ObjectRef>> {
     let services = port.services.iter().map(|service| service.origin.clone());
     let sidecar = port.listener.iter().map(|own| own.origin.clone());
     services.chain(sidecar)
@@ -258,12 +260,13 @@ fn can_bind(scope: &Scope, port: &InboundPort) -> bool {
 
 /// Chains for one port of the workload, for another port that differs in its mode, or for the rest.
 fn of(
-    scope: &Scope,
+    managers: &http::Managers<'_>,
     guards: &Guards,
     number_: Option<u16>,
     port: Option<&InboundPort>,
     mode: Mode,
 ) -> Vec<FilterChain> {
+    let scope = managers.scope;
     let protocol = port.map_or(Protocol::Unsupported, |port| port.port.protocol);
     let cluster = match port {
         Some(port) => names::inbound(port.target),
@@ -297,7 +300,7 @@ fn of(
                 http1: None,
                 guards: &guards.requests,
             };
-            filters.push(http::manager(scope, wanted));
+            filters.push(managers.manager(wanted));
         } else {
             guards.stand_before(&mut filters);
             filters.extend(filter_chain::metrics(scope, Side::Inbound));

@@ -4,7 +4,7 @@
 use api::snapshot::Address;
 use mesh::{Egress, Interception, OutboundService, Port, Protocol, Registry, Resolution, Scope};
 
-use super::table::{Chain, Content, Entry, Kind, Table};
+use super::table::{Chain, Content, Entry, Kind, Shared, Table};
 use super::{Made, captured, loopbacks, tcp, wildcards};
 
 /// Chains of plaintext HTTP are found by these.
@@ -18,10 +18,10 @@ pub(crate) fn all(scope: &Scope) -> Vec<Made> {
     for view in &scope.outbound.views {
         of_view(scope, view, &mut table);
     }
-    let mut made: Vec<Made> = table
-        .entries
-        .into_values()
-        .map(|entry| entry.finished(scope))
+    let shared = Shared::new(scope);
+    let entries = table.entries.into_values();
+    let mut made: Vec<Made> = entries
+        .map(|entry| entry.finished(scope, &shared))
         .collect();
     made.extend(captured::http_proxy(scope));
     made.extend(captured::catch_all(scope));

@@ -2,6 +2,7 @@
 //! one looks in the end.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use base::ObjectRef;
 use mesh::{Protocol, Scope};
@@ -21,6 +22,22 @@ pub(super) struct Table {
     pub(super) entries: BTreeMap<(String, u16), Entry>,
 }
 
+/// What many listeners have in common.
+pub(super) struct Shared<'a> {
+    managers: http::Managers<'a>,
+    /// The chain for what no other takes.
+    unknown: FilterChain,
+}
+
+impl<'a> Shared<'a> {
+    pub(super) fn new(scope: &'a Scope) -> Self {
+        Shared {
+            managers: http::Managers::new(scope),
+            unknown: captured::unknown(scope),
+        }
+    }
+}
+
 /// One listener.
 pub(super) struct Entry {
     pub(super) number: u16,
@@ -30,7 +47,7 @@ pub(super) struct Entry {
     pub(super) locked: bool,
     pub(super) kind: Kind,
     pub(super) chains: Vec<Chain>,
-    pub(super) origin: Vec<ObjectRef>,
+    pub(super) origin: Vec<Arc<ObjectRef>>,
 }
 
 /// What a listener carries.
@@ -162,7 +179,7 @@ impl Table {
     }
 
     /// Notes that a listener that is there serves these objects too.
-    pub(super) fn note(&mut self, key: &(String, u16), origin: Vec<ObjectRef>) {
+    pub(super) fn note(&mut self, key: &(String, u16), origin: Vec<Arc<ObjectRef>>) {
         if let Some(entry) = self.entries.get_mut(key) {
             entry.origin.extend(origin);
         }
@@ -211,7 +228,7 @@ impl Table {
 
 impl Entry {
     /// The listener, with the chain that takes everything else as its default.
-    pub(super) fn finished(self, scope: &Scope) -> Made {
+    pub(super) fn finished(self, scope: &Scope, shared: &Shared) -> Made {
         let bind = self.binds.first().map_or("", String::as_str);
         let name = format!("{bind}_{}", self.number);
         let statistics = format!("outbound_{name}");
@@ -240,7 +257,7 @@ impl Entry {
                         http1: None,
                         guards: &[],
                     };
-                    vec![http::manager(scope, wanted)]
+                    vec![shared.managers.manager(wanted)]
                 }
             };
             let made = FilterChain {
@@ -263,7 +280,7 @@ impl Entry {
                 None
             }
             Some(default) => Some(default),
-            None => Some(captured::unknown(scope)),
+            None => Some(shared.unknown.clone()),
         };
         let mut listener_filters = Vec::new();
         listener_filters.extend(by_name.then(tls_inspector));

@@ -1,6 +1,7 @@
 //! Opaque connections: which cluster they go to, by VirtualService or by the service itself.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use api::networking::virtual_service::RouteDestination;
 use api::snapshot::selects;
@@ -15,7 +16,7 @@ use super::wildcards;
 use crate::{metadata, names, route, statistics};
 
 /// Chains of a port that is not HTTP, as VirtualServices say, else to the service itself.
-pub(super) fn chains(scope: &Scope, place: &Place) -> (Vec<Chain>, Vec<ObjectRef>) {
+pub(super) fn chains(scope: &Scope, place: &Place) -> (Vec<Chain>, Vec<Arc<ObjectRef>>) {
     let host = &place.called.service.id.host;
     let routings: Vec<&Routing> = place
         .view
@@ -112,7 +113,7 @@ fn tls(
     place: &Place,
     routings: &[&Routing],
     into: &mut Vec<Chain>,
-    origin: &mut Vec<ObjectRef>,
+    origin: &mut Vec<Arc<ObjectRef>>,
 ) -> bool {
     // The first rule with a condition that a connection can meet takes it.
     let mut handled: BTreeSet<(&[String], &[String])> = BTreeSet::new();
@@ -149,7 +150,7 @@ fn tcp(
     place: &Place,
     routings: &[&Routing],
     into: &mut Vec<Chain>,
-    origin: &mut Vec<ObjectRef>,
+    origin: &mut Vec<Arc<ObjectRef>>,
 ) -> bool {
     let mut decided = false;
     for routing in routings {

@@ -1,6 +1,12 @@
 //! The domains of a virtual host: every form in which a caller may name a service.
 
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use bytes::Bytes;
 use mesh::{Registry, Resolution, Scope, Service};
+
+use super::fragment;
 
 /// A host as a domain; IPv6 addresses stand in brackets.
 pub(super) fn literal(host: &str) -> String {
@@ -15,38 +21,73 @@ pub(super) fn literal(host: &str) -> String {
 #[derive(Debug)]
 pub(crate) struct Domains {
     /// All of them.
-    pub(crate) all: Vec<String>,
-    /// Those that only stand for a full name: the full name of another service outdoes them.
-    pub(crate) others: Vec<String>,
+    pub(crate) all: Vec<Domain>,
+    /// All of them, as a virtual host has them.
+    pub(crate) encoded: Bytes,
+}
+
+/// One form in which callers may name a host.
+#[derive(Clone, Debug)]
+pub(crate) struct Domain {
+    pub(crate) text: Arc<str>,
+    /// By which it is compared: names are the same in capitals.
+    pub(crate) key: Arc<str>,
+    /// Whether it only stands for a full name: the full name of another service outdoes it.
+    pub(crate) is_other: bool,
+}
+
+impl Domain {
+    pub(crate) fn new(text: &str, is_other: bool) -> Self {
+        let key = lower(text);
+        let text: Arc<str> = text.into();
+        Domain {
+            key: match key {
+                Cow::Borrowed(_) => text.clone(),
+                Cow::Owned(key) => key.into(),
+            },
+            text,
+            is_other,
+        }
+    }
+}
+
+/// A name without capitals.
+pub(super) fn lower(name: &str) -> Cow<'_, str> {
+    if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        Cow::Owned(name.to_ascii_lowercase())
+    } else {
+        Cow::Borrowed(name)
+    }
 }
 
 /// Full name, its short forms for a caller in its namespace or another, its aliases' names, and its
 /// addresses. With a port, each also with that.
 pub(super) fn of_service(scope: &Scope, service: &Service, port: Option<u16>) -> Domains {
     let host = service.id.host.as_str();
-    let mut domains = Domains {
-        all: Vec::new(),
-        others: Vec::new(),
-    };
+    let (mut all, mut all_others) = (Vec::new(), Vec::new());
     let names = std::iter::once(host).chain(service.aliases.iter().map(String::as_str));
     for name in names {
         let mut others = Vec::new();
         for other in self::others(scope, name) {
             push(&mut others, &other, port);
         }
-        push(&mut domains.all, name, port);
-        domains.all.extend(others.iter().cloned());
-        domains.others.extend(others);
+        push(&mut all, name, port);
+        all.extend(others.iter().cloned());
+        all_others.extend(others);
     }
     if service.registry == Registry::Kubernetes && service.resolution == Resolution::Passthrough {
         // Pods of a headless service have names below its own.
-        let below: Vec<String> = domains.all.iter().map(|name| format!("*.{name}")).collect();
-        domains.all.extend(below);
+        let below: Vec<String> = all.iter().map(|name| format!("*.{name}")).collect();
+        all.extend(below);
     }
     for address in service.addresses_for(scope.reach()) {
-        push(&mut domains.all, address, port);
+        push(&mut all, address, port);
     }
-    domains
+    let domain = |text: &String| Domain::new(text, all_others.contains(text));
+    Domains {
+        encoded: fragment::domains(all.iter().map(String::as_str)),
+        all: all.iter().map(domain).collect(),
+    }
 }
 
 fn push(into: &mut Vec<String>, domain: &str, port: Option<u16>) {

@@ -1,7 +1,10 @@
 //! Virtual hosts of an egress listener: one per host of the VirtualServices that apply, one per other
 //! service, and what happens with all other hosts.
 
-use std::collections::{BTreeMap, HashSet};
+use std::borrow::Cow;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::rc::Rc;
 use std::sync::Arc;
 
 use api::networking::sidecar::OutboundMode;
@@ -12,54 +15,151 @@ use mesh::{
 };
 use proto::envoy::config::route::v3 as wire;
 
-use super::fragment::{Host, Rest};
+use super::domains::Domain;
+use super::fragment::{Host, Names, Rest, Routes};
 use super::{action, domains, matching, rule, session};
 use crate::listener::captured::elsewhere;
 use crate::memo::{Memo, Same};
 use crate::parts::seconds;
 use crate::{names, narrow};
 
-/// Services by host, in the form in which the routes of a port see them.
-type Services<'a> = BTreeMap<String, &'a Arc<OutboundService>>;
+/// What the routes of all listeners of a scope are made with.
+pub(super) struct Making<'a> {
+    scope: &'a Scope,
+    memo: &'a Memo,
+    /// What routes to a service depend on beside it.
+    bare: Same<Scope>,
+    /// What domains depend on.
+    named: Same<Scope>,
+    /// Services of egress listeners by host, where single ones are asked for.
+    seen: RefCell<HashMap<*const Egress, Services<'a>>>,
+}
 
-/// The virtual hosts of a port, by name, and the objects that they came from. Port 0 stands for all
-/// ports: of a generic HTTP proxy, or of a unix socket. `only`: those of one service.
-pub(super) fn of_port(
-    scope: &Scope,
-    view: &Egress,
-    port: u16,
-    only: Option<&str>,
-    memo: &Memo,
-) -> (Vec<Host>, Vec<ObjectRef>) {
-    let bare = narrow::for_clusters(scope, memo, false);
-    let mut services: Services = BTreeMap::new();
-    for called in &view.services {
-        let host = called.service.id.host.to_ascii_lowercase();
-        let wanted = port == 0 || called.service.ports.iter().any(|own| own.number == port);
-        if !wanted || only.is_some_and(|only| only != host) {
-            continue;
-        }
-        // Of the addresses of one object the first counts; of several objects the youngest.
-        let known: Option<&&Arc<OutboundService>> = services.get(&host);
-        if known.is_none_or(|known| known.service.origin != called.service.origin) {
-            services.insert(host, called);
+/// Services by host, in the form in which the routes of a port see them.
+type Services<'a> = HashMap<Cow<'a, str>, Vec<&'a Arc<OutboundService>>>;
+
+impl<'a> Making<'a> {
+    pub(super) fn new(scope: &'a Scope, memo: &'a Memo) -> Self {
+        Making {
+            scope,
+            memo,
+            bare: narrow::for_clusters(scope, memo, false),
+            named: narrow::for_domains(scope, memo),
+            seen: RefCell::default(),
         }
     }
-    let mut made = Builder {
-        scope,
-        named: narrow::for_domains(scope, memo),
-        memo,
-        listener: port,
-        known: HashSet::new(),
-        taken: HashSet::new(),
-        hosts: BTreeMap::new(),
-        origin: Vec::new(),
+
+    /// The services of a host, the oldest first.
+    fn only(&self, view: &'a Egress, host: &str) -> Vec<&'a Arc<OutboundService>> {
+        let mut seen = self.seen.borrow_mut();
+        let seen = seen.entry(std::ptr::from_ref(view)).or_insert_with(|| {
+            let mut by_host: Services = HashMap::with_capacity(view.services.len());
+            for called in &view.services {
+                let host = domains::lower(&called.service.id.host);
+                by_host.entry(host).or_default().push(called);
+            }
+            by_host
+        });
+        seen.get(host).cloned().unwrap_or_default()
+    }
+}
+
+/// The services that a port's routes are for, by host; the oldest first.
+struct OfPort<'a> {
+    services: Vec<(Cow<'a, str>, &'a Arc<OutboundService>)>,
+    /// Places of those that count, by host.
+    places: HashMap<Cow<'a, str>, usize>,
+    /// Places of hosts that stand for several.
+    wild: Vec<usize>,
+}
+
+impl<'a> OfPort<'a> {
+    fn new(
+        called: impl Iterator<Item = &'a Arc<OutboundService>>,
+        port: u16,
+        count: usize,
+    ) -> Self {
+        let mut found = OfPort {
+            services: Vec::with_capacity(count),
+            places: HashMap::with_capacity(count),
+            wild: Vec::new(),
+        };
+        for called in called {
+            if port != 0 && !called.service.ports.iter().any(|own| own.number == port) {
+                continue;
+            }
+            let host = domains::lower(&called.service.id.host);
+            // Of the addresses of one object the first counts; of several objects the youngest.
+            let place = found.services.len();
+            let known = found.places.entry(host.clone()).or_insert(place);
+            if *known != place {
+                let known_origin = &found.services[*known].1.service.origin;
+                if *known_origin == called.service.origin {
+                    continue;
+                }
+                *known = place;
+            }
+            found.services.push((host, called));
+        }
+        let counts = |place: usize, host: &str| found.places.get(host) == Some(&place);
+        for (place, (host, _)) in found.services.iter().enumerate() {
+            if is_wildcard(host) && counts(place, host) {
+                found.wild.push(place);
+            }
+        }
+        found
+    }
+
+    fn get(&self, host: &str) -> Option<&'a Arc<OutboundService>> {
+        self.places.get(host).map(|place| self.services[*place].1)
+    }
+
+    /// Those that count, the oldest first.
+    fn iter(&self) -> impl Iterator<Item = (&Cow<'a, str>, &'a Arc<OutboundService>)> {
+        let services = self.services.iter().enumerate();
+        let counting = services.filter(|(place, (host, _))| self.places[host] == *place);
+        counting.map(|(_, (host, called))| (host, *called))
+    }
+
+    /// Those that count, by host.
+    fn sorted(&self) -> Vec<(&Cow<'a, str>, &'a Arc<OutboundService>)> {
+        let mut all: Vec<_> = self.iter().collect();
+        all.sort_unstable_by_key(|(host, _)| *host);
+        all
+    }
+
+    /// Whether a host of a VirtualService is one of the services, or might be.
+    fn has(&self, host: &str) -> bool {
+        let host = domains::lower(host);
+        let fits = |own: &str| covers(&host, own);
+        self.places.contains_key(&host)
+            || if is_wildcard(&host) {
+                self.places.keys().any(|own| fits(own))
+            } else {
+                self.wild.iter().any(|place| fits(&self.services[*place].0))
+            }
+    }
+}
+
+/// The virtual hosts of a port, by name. Port 0 stands for all ports: of a generic HTTP proxy, or of
+/// a unix socket. `only`: those of one service.
+pub(super) fn of_port<'a>(
+    making: &Making<'a>,
+    view: &'a Egress,
+    port: u16,
+    only: Option<&str>,
+) -> Vec<Host> {
+    let scope = making.scope;
+    let services = match only {
+        Some(host) => OfPort::new(making.only(view, host).into_iter(), port, 1),
+        None => OfPort::new(view.services.iter(), port, view.services.len()),
     };
-    let mut left = services.clone();
+    let mut made = Builder::new(making, port, services.services.len());
     let mut wrapped: Vec<Wrapper> = Vec::new();
+    let mut routed: HashSet<&str> = HashSet::new();
     for routing in &view.routings {
         // Hosts outside of the registry are served on port 80 alone.
-        if port != 80 && !routing.spec.hosts.iter().any(|host| has(&services, host)) {
+        if port != 80 && !routing.spec.hosts.iter().any(|host| services.has(host)) {
             continue;
         }
         let routes = rule::of_sidecar(scope, routing, port);
@@ -79,79 +179,85 @@ pub(super) fn of_port(
             }
             by_port.insert(80, Vec::new());
         }
-        made.origin.extend(routing.origin.iter().cloned());
+        let routes = Rc::new(Routes::new(routes));
         for (number, served) in by_port {
-            for called in &served {
-                left.remove(&called.service.id.host.to_ascii_lowercase());
-            }
+            routed.extend(served.iter().map(|called| called.service.id.host.as_str()));
             wrapped.push(Wrapper {
                 port: number,
                 free: free.clone(),
                 served,
-                routes: Routes::Rules(routes.clone(), &routing.origin),
+                routes: routes.clone(),
+                routing,
             });
         }
     }
     // Older services first, for the sake of short names that two could have.
-    for called in &view.services {
-        let host = called.service.id.host.to_ascii_lowercase();
-        if !left.get(&host).is_some_and(|own| Arc::ptr_eq(own, called)) || called.service.is_alias()
-        {
-            continue;
+    let unrouted = services.iter().filter(|(_, called)| {
+        !called.service.is_alias() && !routed.contains(called.service.id.host.as_str())
+    });
+    let unrouted: Vec<(&Port, &Arc<OutboundService>)> = unrouted
+        .flat_map(|(_, called)| http_ports(called, port).map(move |own| (own, called)))
+        .collect();
+    let routed = wrapped.iter().flat_map(|wrapper| {
+        let served = wrapper.served.iter();
+        served.map(|called| (wrapper.port, called.service.id.host.as_str()))
+    });
+    made.known.extend(routed);
+    let default = unrouted.iter();
+    let default = default.map(|(own, called)| (own.number, called.service.id.host.as_str()));
+    made.known.extend(default);
+    for wrapper in wrapped {
+        for host in &wrapper.free {
+            made.add(&domains::lower(host), None, wrapper.port, |called| {
+                wrapper.rest(scope, called)
+            });
         }
-        for own in http_ports(called, port) {
-            wrapped.push(Wrapper {
-                port: own.number,
-                free: Vec::new(),
-                served: vec![called],
-                routes: Routes::Known(default_of(&bare, called, own, memo)),
+        for called in &wrapper.served {
+            let host = &called.service.id.host;
+            made.add(host, Some(called), wrapper.port, |called| {
+                wrapper.rest(scope, called)
             });
         }
     }
-    for wrapper in &wrapped {
-        for called in &wrapper.served {
-            let host = &called.service.id.host;
-            made.known.insert(host.clone());
-            made.known.insert(format!("{host}:{}", wrapper.port));
-        }
+    for (own, called) in unrouted {
+        let host = &called.service.id.host;
+        made.add(host, Some(called), own.number, |_| {
+            default_of(&making.bare, called, own, making.memo)
+        });
     }
-    for wrapper in wrapped {
-        for host in wrapper.free {
-            let host = host.to_ascii_lowercase();
-            made.add(&host, None, wrapper.port, &wrapper.routes);
-        }
-        for called in wrapper.served {
-            let host = &called.service.id.host;
-            made.add(host, Some(called), wrapper.port, &wrapper.routes);
-        }
+    let mut hosts = made.hosts;
+    hosts.sort_unstable_by(|(_, a), (_, b)| a.name.cmp(&b.name));
+    match port {
+        0 => hosts.into_iter().filter_map(with_port).collect(),
+        _ => hosts.into_iter().map(|(_, host)| host).collect(),
     }
-    let hosts = made.hosts.into_values();
-    let hosts = match port {
-        0 => hosts.filter_map(with_port).collect(),
-        _ => hosts.map(|(_, host)| host).collect(),
-    };
-    (hosts, made.origin)
 }
 
-/// Routes and the hosts that they are for.
+/// Routes of a VirtualService and the hosts that they are for.
 struct Wrapper<'a> {
     port: u16,
     free: Vec<&'a str>,
     served: Vec<&'a Arc<OutboundService>>,
-    routes: Routes<'a>,
+    routes: Rc<Routes>,
+    routing: &'a Routing,
 }
 
-/// Routes of a VirtualService with its objects, or all that a service has without one.
-enum Routes<'a> {
-    Rules(Vec<wire::Route>, &'a [ObjectRef]),
-    Known(Arc<Rest>),
+impl Wrapper<'_> {
+    fn rest(&self, scope: &Scope, called: Option<&OutboundService>) -> Arc<Rest> {
+        let origin = self.routing.origin.iter().cloned();
+        Arc::new(rest(scope, called, &self.routes, origin))
+    }
 }
 
 /// A virtual host without its name and domains: for a service, or for a host that is none.
-fn rest(scope: &Scope, called: Option<&OutboundService>, routes: Vec<wire::Route>) -> Rest {
-    let origin = called.map(|called| called.service.origin.clone());
+fn rest(
+    scope: &Scope,
+    called: Option<&OutboundService>,
+    routes: &Routes,
+    origin: impl Iterator<Item = Arc<ObjectRef>>,
+) -> Rest {
+    let own = called.map(|called| called.service.origin.clone());
     let host = wire::VirtualHost {
-        routes,
         include_request_attempt_count: counts_attempts(scope),
         typed_per_filter_config: called
             .and_then(|called| session::of(scope, &called.service))
@@ -159,7 +265,7 @@ fn rest(scope: &Scope, called: Option<&OutboundService>, routes: Vec<wire::Route
             .collect(),
         ..Default::default()
     };
-    Rest::new(&host, origin.into_iter().collect())
+    Rest::new(&[routes], &host, own.into_iter().chain(origin).collect())
 }
 
 /// That of a service without a VirtualService.
@@ -172,16 +278,22 @@ fn default_of(
     let key = (part.clone(), Same(called.clone()), port.number);
     memo.defaults.get_or(key, || {
         let route = action::default_route(&part.0, called, port);
-        Arc::new(rest(&part.0, Some(called), vec![route]))
+        let routes = Routes::new(vec![route]);
+        Arc::new(rest(&part.0, Some(called), &routes, std::iter::empty()))
     })
 }
 
 /// Of hosts on several ports, all but those of port 80 are told by theirs.
 fn with_port((port, mut host): (u16, Host)) -> Option<Host> {
     if port != 80 {
-        host.domains.retain(|domain| domain.contains(':'));
+        let told = host.domains.iter().filter(|domain| domain.contains(':'));
+        let told: Vec<Arc<str>> = told.cloned().collect();
+        if told.is_empty() {
+            return None;
+        }
+        host.domains = Names::These(told);
     }
-    (!host.domains.is_empty()).then_some(host)
+    Some(host)
 }
 
 /// Ports of a service that may speak HTTP: one, or all of them for port 0.
@@ -194,75 +306,101 @@ fn http_ports(called: &OutboundService, port: u16) -> impl Iterator<Item = &Port
     })
 }
 
-/// Whether a host of a VirtualService is one of the services, or might be.
-fn has(services: &Services, host: &str) -> bool {
-    let host = host.to_ascii_lowercase();
-    services.contains_key(&host)
-        || services
-            .keys()
-            .any(|own| (is_wildcard(&host) || is_wildcard(own)) && covers(&host, own))
-}
-
-struct Builder<'a> {
-    scope: &'a Scope,
-    /// What domains depend on.
-    named: Same<Scope>,
-    memo: &'a Memo,
+struct Builder<'a, 'b> {
+    making: &'b Making<'a>,
     listener: u16,
-    /// Full names, which outdo short forms of others.
-    known: HashSet<String>,
-    taken: HashSet<String>,
-    hosts: BTreeMap<String, (u16, Host)>,
-    origin: Vec<ObjectRef>,
+    /// Full names with their ports, which outdo short forms of others.
+    known: Known<'b>,
+    taken: HashSet<Arc<str>>,
+    names: HashSet<Arc<str>>,
+    hosts: Vec<(u16, Host)>,
 }
 
-impl Builder<'_> {
+/// Full names and their ports.
+#[derive(Default)]
+struct Known<'a>(HashMap<&'a str, Vec<u16>>);
+
+impl<'a> Known<'a> {
+    fn extend(&mut self, names: impl Iterator<Item = (u16, &'a str)>) {
+        for (port, host) in names {
+            self.0.entry(host).or_default().push(port);
+        }
+    }
+
+    /// Whether a domain is a full name, or that with its port.
+    fn has(&self, domain: &str) -> bool {
+        self.0.contains_key(domain)
+            || domain.rsplit_once(':').is_some_and(|(host, port)| {
+                let ports = self.0.get(host);
+                ports.is_some_and(|ports| ports.iter().any(|own| own.to_string() == port))
+            })
+    }
+}
+
+impl<'a, 'b> Builder<'a, 'b> {
+    fn new(making: &'b Making<'a>, listener: u16, count: usize) -> Self {
+        Builder {
+            making,
+            listener,
+            known: Known(HashMap::with_capacity(count)),
+            taken: HashSet::with_capacity(8 * count),
+            names: HashSet::with_capacity(count),
+            hosts: Vec::with_capacity(count),
+        }
+    }
+
     /// Adds a virtual host with the domains that no earlier one has.
     fn add(
         &mut self,
         host: &str,
         called: Option<&Arc<OutboundService>>,
         port: u16,
-        routes: &Routes<'_>,
+        rest: impl FnOnce(Option<&OutboundService>) -> Arc<Rest>,
     ) {
-        let name = format!("{}:{port}", domains::literal(host));
-        if self.hosts.contains_key(&name) {
+        let literal = domains::literal(host);
+        let name: Arc<str> = format!("{literal}:{port}").into();
+        if self.names.contains(&name) {
             return;
         }
-        let mut all = match called {
-            Some(called) => {
-                self.origin.push(called.service.origin.clone());
-                let named = (self.listener == 0).then_some(port);
-                let key = (self.named.clone(), Same(called.service.clone()), named);
-                let of_service = || domains::of_service(&self.named.0, &called.service, named);
-                let domains = self.memo.domains.get_or(key, || Arc::new(of_service()));
-                let outdone = |domain: &&String| {
-                    domains.others.contains(domain) && self.known.contains(*domain)
-                };
-                let own = domains.all.iter().filter(|domain| !outdone(domain));
-                own.cloned().collect()
+        let names = match called {
+            Some(called) => self.of_service(called, port),
+            None => {
+                let domain = Domain::new(&literal, false);
+                let free = self.taken.insert(domain.key);
+                free.then(|| Names::These(vec![domain.text]))
             }
-            None => vec![domains::literal(host)],
         };
-        all.retain(|domain| self.taken.insert(domain.to_ascii_lowercase()));
-        if all.is_empty() {
+        let Some(domains) = names else {
             return;
-        }
-        let rest = match routes {
-            Routes::Known(rest) => rest.clone(),
-            Routes::Rules(routes, origin) => {
-                let called = called.map(AsRef::as_ref);
-                rest(self.scope, called, routes.clone())
-                    .blaming(origin)
-                    .into()
-            }
         };
+        self.names.insert(name.clone());
+        let rest = rest(called.map(AsRef::as_ref));
         let made = Host {
-            name: name.clone(),
-            domains: all,
+            name,
+            domains,
             rest,
         };
-        self.hosts.insert(name, (port, made));
+        self.hosts.push((port, made));
+    }
+
+    /// The domains of a service that are free.
+    fn of_service(&mut self, called: &Arc<OutboundService>, port: u16) -> Option<Names> {
+        let Making { memo, named, .. } = self.making;
+        let with = (self.listener == 0).then_some(port);
+        let key = (named.clone(), Same(called.service.clone()), with);
+        let all = memo.domains.get_or(key, || {
+            Arc::new(domains::of_service(&named.0, &called.service, with))
+        });
+        let Builder { known, taken, .. } = self;
+        let outdone = |domain: &Domain| domain.is_other && known.has(&domain.text);
+        let mut is_free = |domain: &&Domain| !outdone(domain) && taken.insert(domain.key.clone());
+        let free: Vec<bool> = all.all.iter().map(|domain| is_free(&domain)).collect();
+        if free.iter().all(|free| *free) {
+            return (!free.is_empty()).then(|| Names::All(Same(all)));
+        }
+        let own = all.all.iter().zip(free).filter(|(_, free)| *free);
+        let own: Vec<Arc<str>> = own.map(|(domain, _)| domain.text.clone()).collect();
+        (!own.is_empty()).then_some(Names::These(own))
     }
 }
 
@@ -276,22 +414,22 @@ pub(super) fn counts_attempts(scope: &Scope) -> bool {
 /// The hosts of a routing that no service has, and the services that it routes.
 fn split<'a>(
     routing: &'a Routing,
-    services: &Services<'a>,
+    services: &OfPort<'a>,
     all: &[Arc<Routing>],
     visible: &[Arc<OutboundService>],
 ) -> (Vec<&'a str>, Vec<&'a Arc<OutboundService>>) {
     let mut free = Vec::new();
     let mut matched: Vec<&Arc<OutboundService>> = Vec::new();
     for host in routing.spec.hosts.iter().filter(|host| !is_wildcard(host)) {
-        match services.get(&host.to_ascii_lowercase()) {
+        match services.get(&domains::lower(host)) {
             Some(called) => matched.push(called),
             None => free.push(host.as_str()),
         }
     }
     for host in routing.spec.hosts.iter().filter(|host| is_wildcard(host)) {
         let mut found = false;
-        for (name, called) in services {
-            if covers(name, &host.to_ascii_lowercase()) {
+        for (name, called) in services.sorted() {
+            if covers(name, &domains::lower(host)) {
                 found = true;
                 let seen = visible
                     .iter()

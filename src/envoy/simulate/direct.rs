@@ -70,7 +70,7 @@ pub(super) fn call(
             "{to} is its address, the node chooses one of {}",
             endpoints.len()
         ),
-        std::slice::from_ref(&service.origin),
+        std::slice::from_ref(&*service.origin),
     );
     if endpoints.is_empty() {
         let why = format!("{name} has no endpoint that is ready");

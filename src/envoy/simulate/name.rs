@@ -45,7 +45,7 @@ pub(super) fn resolve(simulation: &Simulation<'_>, from: &Workload, call: &Call)
         }
         if let Some((address, service)) = pod(simulation, &host) {
             let said = format!("a pod of {}, at {address}", service.id.host);
-            let origin = std::slice::from_ref(&service.origin);
+            let origin = std::slice::from_ref(&*service.origin);
             return Named::At(address, Some(step(Stage::Name, &call.host, said, origin)));
         }
     }
@@ -102,7 +102,7 @@ fn of_service(
             format!("{ELSEWHERE} stands for the address that DNS gives it"),
         )
     };
-    let origin = std::slice::from_ref(&service.origin);
+    let origin = std::slice::from_ref(&*service.origin);
     Named::At(address, Some(step(Stage::Name, host, said, origin)))
 }
 

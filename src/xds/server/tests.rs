@@ -1,5 +1,7 @@
 //! Real streams over loopback: who is let in, what they see, and that they end.
 
+mod clients;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -437,7 +439,12 @@ fn object(name: &str) -> base::ObjectRef {
 fn clusters(of: &[(&str, &str)]) -> Arc<Resources> {
     let mut resources = Resources::default();
     for (name, content) in of {
-        let made = Resource::new(CLUSTER, *name, content.as_bytes(), vec![object(name)]);
+        let made = Resource::new(
+            CLUSTER,
+            *name,
+            content.as_bytes(),
+            vec![object(name).into()],
+        );
         resources.insert(CLUSTER, made);
     }
     Arc::new(resources)

@@ -10,7 +10,7 @@ use envoy::parse_version;
 use proto::codec::type_url;
 use proto::envoy::service::discovery::v3::DeltaDiscoveryRequest;
 
-use super::names::Names;
+use super::names::{Added, Names};
 use super::{
     Event, Nonces, Output, Refusal, Refusals, Rejection, Reply, asks_for_all_without_names,
     message, push_order,
@@ -131,18 +131,12 @@ impl Session {
         let mut output = Vec::new();
         let first = !self.watches.contains_key(&type_url);
         let watch = self.watches.entry(type_url.clone()).or_default();
+        let table = self.resources.table(&type_url);
         if first {
             self.came_back |= !brought.is_empty();
             // Virtual hosts are followed by the name of their route configuration, and not asked for.
             watch.all = type_url == type_url::VIRTUAL_HOST
                 || subscribe.is_empty() && asks_for_all_without_names(&type_url);
-            watch.apart = brought
-                .iter()
-                .map(|(name, version)| {
-                    let version = parse_version(version).map_or(Has::Other, Has::Version);
-                    (name.as_str().into(), version)
-                })
-                .collect();
         } else if !response_nonce.is_empty() {
             match (watch.acknowledge(&response_nonce), error_detail) {
                 (None, _) => output.push(Output::Stale {
@@ -173,9 +167,14 @@ impl Session {
 
         // Subscriptions count even in a request about an old response.
         let followed_all = watch.all;
-        let table = self.resources.table(&type_url);
+        if first && !unsubscribe.is_empty() {
+            watch.apart = versions_of(&brought);
+        }
         let concerned = watch.subscribe(&subscribe, &unsubscribe, table);
         let now_all = watch.all && !followed_all;
+        if first && unsubscribe.is_empty() {
+            watch.bring(&brought, table);
+        }
         if type_url == type_url::ROUTE {
             self.ask_again_for_hosts(&concerned, &brought);
         }
@@ -208,17 +207,18 @@ impl Session {
 
     /// A route configuration that is asked for on a stream that virtual hosts are followed on is new to the
     /// proxy, and so are its virtual hosts; it does not ask for these, but waits.
-    fn ask_again_for_hosts(
-        &mut self,
-        routes: &BTreeSet<Arc<str>>,
-        brought: &BTreeMap<String, String>,
-    ) {
+    fn ask_again_for_hosts(&mut self, routes: &Concerned, brought: &BTreeMap<String, String>) {
+        let known = self.resources.table(type_url::ROUTE);
         let Some(watch) = self.watches.get_mut(type_url::VIRTUAL_HOST) else {
             return;
         };
         let new = |name: &str| {
             let route = route_of(name);
-            routes.contains(route) && !brought.contains_key(route)
+            let asked = match routes {
+                Concerned::AllOfTable => known.get(route).is_some(),
+                Concerned::These(names) => names.contains(route),
+            };
+            asked && !brought.contains_key(route)
         };
         let table = self.resources.table(type_url::VIRTUAL_HOST);
         let hosts = table.iter().filter(|host| new(&host.name));
@@ -427,7 +427,8 @@ impl Watch {
         subscribe: &[String],
         unsubscribe: &[String],
         table: &Table,
-    ) -> BTreeSet<Arc<str>> {
+    ) -> Concerned {
+        let all_of_table = |added: &Added| matches!(added, Added::AllOfTable);
         let mut concerned = BTreeSet::new();
         for name in unsubscribe {
             self.refusals.forget(name);
@@ -449,12 +450,33 @@ impl Watch {
                 .filter(|name| *name != ALL)
                 .cloned()
                 .collect();
-            concerned.extend(self.names.add(&named, table));
+            concerned.extend(self.names.add(&named, table).names(table));
         } else if !subscribe.is_empty() {
             // Asked for again means that the proxy may have dropped it.
-            concerned.extend(self.names.add(subscribe, table));
+            let added = self.names.add(subscribe, table);
+            if all_of_table(&added) && concerned.is_empty() {
+                return Concerned::AllOfTable;
+            }
+            concerned.extend(added.names(table));
         }
-        concerned
+        Concerned::These(concerned)
+    }
+
+    /// Takes in what a proxy has from another stream, by name and version.
+    fn bring(&mut self, brought: &BTreeMap<String, String>, table: &Table) {
+        let follows_table = self.all || self.names.are_all_of(table);
+        let same = |(resource, (name, version)): (&Arc<Resource>, (&String, &String))| {
+            *resource.name == **name && parse_version(version) == Some(resource.version)
+        };
+        if follows_table
+            && !brought.is_empty()
+            && brought.len() == table.len()
+            && table.iter().zip(brought).all(same)
+        {
+            self.base = table.clone();
+            return;
+        }
+        self.apart.extend(versions_of(brought));
     }
 
     /// From names to everything: of the table it has only what it followed.
@@ -489,9 +511,38 @@ impl Watch {
     }
 }
 
-/// The state of each of `names`: its resource, or that there is none.
-fn state_of(names: &BTreeSet<Arc<str>>, table: &Table) -> Difference {
+fn versions_of(brought: &BTreeMap<String, String>) -> BTreeMap<Arc<str>, Has> {
+    let brought = brought.iter().map(|(name, version)| {
+        let version = parse_version(version).map_or(Has::Other, Has::Version);
+        (name.as_str().into(), version)
+    });
+    brought.collect()
+}
+
+/// Names that must be answered for.
+enum Concerned {
+    /// Exactly those of the table.
+    AllOfTable,
+    /// These.
+    These(BTreeSet<Arc<str>>),
+}
+
+impl Concerned {
+    fn is_empty(&self) -> bool {
+        matches!(self, Concerned::These(names) if names.is_empty())
+    }
+}
+
+/// The state of each of these: its resource, or that there is none.
+fn state_of(concerned: &Concerned, table: &Table) -> Difference {
     let mut state = Difference::default();
+    let names = match concerned {
+        Concerned::AllOfTable => {
+            state.changed = table.iter().cloned().collect();
+            return state;
+        }
+        Concerned::These(names) => names,
+    };
     for name in names {
         match table.get(name) {
             Some(resource) => state.changed.push(resource.clone()),

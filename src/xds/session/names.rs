@@ -17,6 +17,15 @@ pub(super) struct Names {
     less: BTreeSet<Arc<str>>,
 }
 
+/// Names that were asked for.
+#[derive(Debug)]
+pub(super) enum Added {
+    /// Exactly those of the table, and of no other.
+    AllOfTable,
+    /// These.
+    These(Vec<Arc<str>>),
+}
+
 impl Names {
     pub fn contains(&self, name: &str) -> bool {
         self.more.contains(name) || self.is_like(name) && !self.less.contains(name)
@@ -45,8 +54,8 @@ impl Names {
         self.iter().next().is_none()
     }
 
-    /// Adds names, spelled as in `table` where it has them.
-    pub fn add(&mut self, names: &[String], table: &Table) -> Vec<Arc<str>> {
+    /// Adds names, spelled as in `table` where it has them; says which these are.
+    pub fn add(&mut self, names: &[String], table: &Table) -> Added {
         if self.is_empty()
             && names.len() == table.len()
             && let Some(like) = sorted_like(names, table)
@@ -55,7 +64,7 @@ impl Names {
                 like: Some(like.clone()),
                 ..Names::default()
             };
-            return like.to_vec();
+            return Added::AllOfTable;
         }
         let mut added = Vec::new();
         for name in names {
@@ -71,7 +80,7 @@ impl Names {
             added.push(name);
         }
         self.settle(table);
-        added
+        Added::These(added)
     }
 
     /// Takes a name out; whether it was there.
@@ -98,6 +107,16 @@ impl Names {
                 like: Some(names.clone()),
                 ..Names::default()
             };
+        }
+    }
+}
+
+impl Added {
+    /// One by one.
+    pub fn names(self, table: &Table) -> Vec<Arc<str>> {
+        match self {
+            Added::AllOfTable => table.names().to_vec(),
+            Added::These(names) => names,
         }
     }
 }

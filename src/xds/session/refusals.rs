@@ -130,12 +130,12 @@ mod tests {
 
     fn reply(names: &[&str], removed: &[&str]) -> Reply {
         let made = |name: &&str| {
-            let origin = vec![ObjectRef {
+            let origin = vec![Arc::new(ObjectRef {
                 api_version: "networking.istio.io/v1".to_owned(),
                 kind: "Gateway".to_owned(),
                 namespace: Some("shop".to_owned()),
                 name: format!("of-{name}"),
-            }];
+            })];
             Arc::new(Resource::new(LISTENER, *name, b"x", origin))
         };
         Reply {
