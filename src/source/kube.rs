@@ -3,6 +3,8 @@
 
 mod metrics;
 
+use std::time::Duration;
+
 use api::snapshot::{Key, Kind};
 use base::ObjectRef;
 use futures::StreamExt;
@@ -10,6 +12,7 @@ use futures::stream::{BoxStream, SelectAll};
 use kube::api::DynamicObject;
 use kube::core::ApiResource;
 use kube::runtime::WatchStreamExt;
+use kube::runtime::utils::Backoff;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client};
 use serde_json::Value;
@@ -45,6 +48,9 @@ const fn watched(
         plural,
     }
 }
+
+/// The longest pause between two attempts at a watch.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 const NETWORKING: &str = "networking.istio.io";
 const EXTENSIONS: &str = "extensions.istio.io";
@@ -130,10 +136,31 @@ impl Watched {
     }
 }
 
+/// Between two attempts at a watch.
+#[derive(Default)]
+struct Pauses(u32);
+
+impl Iterator for Pauses {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        let pause = Duration::from_millis(800) * 2u32.pow(self.0);
+        self.0 = (self.0 + 1).min(3);
+        Some(pause.min(LONGEST_PAUSE))
+    }
+}
+
+impl Backoff for Pauses {
+    fn reset(&mut self) {
+        self.0 = 0;
+    }
+}
+
 type Events = BoxStream<'static, (usize, watcher::Result<Event<DynamicObject>>)>;
 
 /// Tells `changes` what the API server holds, now and whenever it changes, until nobody listens.
-/// Watches that fail are tried again, with growing pauses of at most half a minute.
+/// Watches that fail are tried again, with growing pauses of at most five seconds: what people change while the API
+/// server is away is to be seen soon after it is back.
 pub async fn follow(
     client: Client,
     mesh_map: MeshMap,
@@ -172,7 +199,7 @@ fn open(client: &Client, mesh_map: &MeshMap, index: usize, watched: &Watched) ->
         (Api::all_with(client.clone(), &resource), config)
     };
     watcher(api, config)
-        .default_backoff()
+        .backoff(Pauses::default())
         .map(move |event| (index, event))
         .boxed()
 }

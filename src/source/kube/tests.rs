@@ -6,6 +6,7 @@ use api::snapshot::{Item, Key, Kind};
 use http::{Request, Response};
 use kube::client::Body;
 use kube::core::Status;
+use kube::runtime::utils::Backoff;
 use kube::runtime::watcher::{Error, Event};
 use kube::{Client, api::DynamicObject};
 use serde_json::{Value, json};
@@ -13,7 +14,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tower_test::mock;
 
-use super::{Listings, Metrics, WATCHED, follow};
+use super::{Listings, Metrics, Pauses, WATCHED, follow};
 use crate::{Change, MeshMap};
 
 const SOON: Duration = Duration::from_secs(10);
@@ -203,4 +204,17 @@ async fn listings_arrive_and_end_with_complete() {
         .expect("ends when nobody listens")
         .expect("no panic");
     server.abort();
+}
+
+#[test]
+fn pauses_grow_to_five_seconds_and_begin_anew_after_success() {
+    let mut pauses = Pauses::default();
+    let all: Vec<u128> = pauses
+        .by_ref()
+        .take(5)
+        .map(|pause| pause.as_millis())
+        .collect();
+    assert_eq!(all, [800, 1600, 3200, 5000, 5000]);
+    pauses.reset();
+    assert_eq!(pauses.next(), Some(Duration::from_millis(800)));
 }
