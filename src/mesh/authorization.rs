@@ -27,7 +27,7 @@ pub struct Security {
     /// Issuers of tokens, by their names.
     pub issuers: Vec<Issuer>,
     /// The RequestAuthentications that these come from.
-    pub tokens: Vec<ObjectRef>,
+    pub tokens: Vec<Arc<ObjectRef>>,
 }
 
 /// An issuer of tokens with its keys.
@@ -80,7 +80,7 @@ impl Security {
     }
 
     /// All objects that it comes from.
-    pub fn origin(&self) -> impl Iterator<Item = ObjectRef> {
+    pub fn origin(&self) -> impl Iterator<Item = Arc<ObjectRef>> {
         let policies = self.policies.iter();
         let policies = policies.map(|policy| policy.meta.reference.clone());
         policies.chain(self.tokens.iter().cloned())
