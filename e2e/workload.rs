@@ -62,6 +62,13 @@ impl Workload {
         Self::new(name, name, &["idle"])
     }
 
+    /// Prints the access logs and spans that it is sent.
+    pub fn collector(name: &str) -> Self {
+        let mut workload = Self::new(name, name, &["collector"]);
+        workload.serves = true;
+        workload
+    }
+
     /// Asks for `url` once, when it starts.
     pub fn first(name: &str, url: &str) -> Self {
         Self::new(name, name, &["first", "--url", url])

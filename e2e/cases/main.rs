@@ -19,6 +19,7 @@ mod mutual_tls;
 mod restarts;
 mod rotation;
 mod status;
+mod telemetry;
 mod told;
 mod traffic;
 mod validation;

@@ -49,6 +49,8 @@ pub struct Features {
     /// `PILOT_TRACE_SAMPLING`: share of requests that are traced when nothing is said, percents
     /// in hundredths.
     pub trace_sampling: u32,
+    /// The environment itself: headers of extension providers may name their values by variable.
+    pub variables: std::collections::BTreeMap<String, String>,
 }
 
 /// Who fetches keys of issuers.
@@ -93,6 +95,7 @@ impl Default for Features {
             selected_gateways: true,
             key_fetching: KeyFetching::ControlPlane,
             trace_sampling: 100,
+            variables: Default::default(),
         }
     }
 }
@@ -102,6 +105,8 @@ impl Features {
     pub fn read<'a>(environment: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
         let mut features = Features::default();
         for (name, value) in environment {
+            let variables = &mut features.variables;
+            variables.insert(name.to_owned(), value.to_owned());
             if name == SAMPLING {
                 if let Ok(percent) = value.parse::<f64>()
                     && (0.0..=100.0).contains(&percent)
@@ -165,7 +170,9 @@ mod tests {
 
     #[test]
     fn what_is_no_switch_changes_nothing() {
-        let read = Features::read([("ISTIO_DUAL_STACK", "maybe"), ("PATH", "true")]);
+        let mut read = Features::read([("ISTIO_DUAL_STACK", "maybe"), ("PATH", "true")]);
+        assert_eq!(read.variables["PATH"], "true");
+        read.variables.clear();
         assert_eq!(read, Features::default());
     }
 

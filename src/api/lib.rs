@@ -1,6 +1,7 @@
 //! What people write, as types: parsed strictly once at the door, so that a mistyped key is a
 //! Problem with its path and not silence. Judges no meaning beyond the form.
 
+pub mod cel;
 pub mod crds;
 pub mod duration;
 pub mod features;

@@ -6,6 +6,7 @@ mod backend;
 mod book;
 mod call;
 mod caller;
+mod collector;
 mod details;
 mod duration;
 mod echo;
@@ -59,6 +60,8 @@ enum Role {
     Tcp(tcp::Options),
     /// Sends one HTTP request at once, prints its result, then waits for its end
     First(first::Options),
+    /// Takes access logs and spans, and prints them
+    Collector(collector::Options),
     /// Waits for its end: a place to run the others in
     Idle,
 }
@@ -94,6 +97,7 @@ async fn run(role: Role) -> Result<ExitCode, String> {
         Role::Judge(options) => judge::run(&options).await?,
         Role::Tcp(options) => return tcp::run(options).await,
         Role::First(options) => first::run(options).await?,
+        Role::Collector(options) => collector::run(options).await?,
         Role::Idle => shutdown::signal()?.await,
     }
     Ok(ExitCode::SUCCESS)

@@ -88,7 +88,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<String, String> {
         .map_err(|error| format!("cannot create {}: {error}", arguments.out.display()))?;
     let mut written = Vec::new();
     for entry in entries(&arguments.proxies)? {
-        let (proxy, own) = proxy(&entry, wanted)?;
+        let (mut proxy, own) = proxy(&entry, wanted)?;
+        proxy.node_cluster = bootstrap::node_cluster(&entry, &config).unwrap_or_default();
         if wanted.is_some_and(|wanted| own.is_some_and(|own| own != wanted)) {
             continue;
         }

@@ -1,59 +1,27 @@
-//! The access log of the mesh: a file, in text or JSON.
+//! Access logs: which are written where, and what of. One file per form beside this one.
 
-use mesh::Scope;
+mod file;
+mod grpc;
+mod otlp;
+
+use mesh::{Collector, Logs, Scope};
 use proto::envoy::config::accesslog::v3::access_log::ConfigType;
+use proto::envoy::config::accesslog::v3::access_log_filter::FilterSpecifier;
 use proto::envoy::config::accesslog::v3::{
-    AccessLog, AccessLogFilter, ResponseFlagFilter, access_log_filter,
+    AccessLog, AccessLogFilter, AndFilter, ExtensionFilter, ResponseFlagFilter, extension_filter,
 };
-use proto::envoy::config::core::v3::{
-    DataSource, SubstitutionFormatString, data_source, substitution_format_string,
-};
-use proto::envoy::extensions::access_loggers::file::v3::{FileAccessLog, file_access_log};
-use proto::google::protobuf::{Struct, Value, value::Kind as ValueKind};
+use proto::envoy::config::core::v3::TypedExtensionConfig;
+use proto::envoy::extensions::access_loggers::filters::cel::v3::ExpressionFilter;
+use proto::envoy::extensions::formatter::req_without_query::v3::ReqWithoutQuery;
+use proto::google::protobuf::Any;
 use proto::pack::Pack;
 
 use crate::listener::filter_chain::Side;
 
-/// Upstream's format.
-const TEXT: &str = "[%START_TIME%] \"%REQ(:METHOD)% %REQ(X-ENVOY-ORIGINAL-PATH?:PATH)% %PROTOCOL%\" %RESPONSE_CODE% %RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS% %CONNECTION_TERMINATION_DETAILS% \"%UPSTREAM_TRANSPORT_FAILURE_REASON%\" %BYTES_RECEIVED% %BYTES_SENT% %DURATION% %RESP(X-ENVOY-UPSTREAM-SERVICE-TIME)% \"%REQ(X-FORWARDED-FOR)%\" \"%REQ(USER-AGENT)%\" \"%REQ(X-REQUEST-ID)%\" \"%REQ(:AUTHORITY)%\" \"%UPSTREAM_HOST%\" %UPSTREAM_CLUSTER_RAW% %UPSTREAM_LOCAL_ADDRESS% %DOWNSTREAM_LOCAL_ADDRESS% %DOWNSTREAM_REMOTE_ADDRESS% %REQUESTED_SERVER_NAME% %ROUTE_NAME%\n";
-
-/// Keys and values of the JSON format.
-const JSON: [(&str, &str); 25] = [
-    ("start_time", "%START_TIME%"),
-    ("route_name", "%ROUTE_NAME%"),
-    ("method", "%REQ(:METHOD)%"),
-    ("path", "%REQ(X-ENVOY-ORIGINAL-PATH?:PATH)%"),
-    ("protocol", "%PROTOCOL%"),
-    ("response_code", "%RESPONSE_CODE%"),
-    ("response_flags", "%RESPONSE_FLAGS%"),
-    ("response_code_details", "%RESPONSE_CODE_DETAILS%"),
-    (
-        "connection_termination_details",
-        "%CONNECTION_TERMINATION_DETAILS%",
-    ),
-    ("bytes_received", "%BYTES_RECEIVED%"),
-    ("bytes_sent", "%BYTES_SENT%"),
-    ("duration", "%DURATION%"),
-    (
-        "upstream_service_time",
-        "%RESP(X-ENVOY-UPSTREAM-SERVICE-TIME)%",
-    ),
-    ("x_forwarded_for", "%REQ(X-FORWARDED-FOR)%"),
-    ("user_agent", "%REQ(USER-AGENT)%"),
-    ("request_id", "%REQ(X-REQUEST-ID)%"),
-    ("authority", "%REQ(:AUTHORITY)%"),
-    ("upstream_host", "%UPSTREAM_HOST%"),
-    ("upstream_cluster", "%UPSTREAM_CLUSTER_RAW%"),
-    ("upstream_local_address", "%UPSTREAM_LOCAL_ADDRESS%"),
-    ("downstream_local_address", "%DOWNSTREAM_LOCAL_ADDRESS%"),
-    ("downstream_remote_address", "%DOWNSTREAM_REMOTE_ADDRESS%"),
-    ("requested_server_name", "%REQUESTED_SERVER_NAME%"),
-    (
-        "upstream_transport_failure_reason",
-        "%UPSTREAM_TRANSPORT_FAILURE_REASON%",
-    ),
-    ("", ""),
-];
+const FILE: &str = "envoy.access_loggers.file";
+const HTTP: &str = "envoy.access_loggers.http_grpc";
+const TCP: &str = "envoy.tcp_grpc_access_log";
+const OTLP: &str = "envoy.access_loggers.open_telemetry";
 
 /// What is logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,51 +30,23 @@ pub(crate) enum Kind {
     Http,
     /// Connections.
     Tcp,
+    /// Connections that found no filter chain.
+    Listener,
 }
 
 /// Logs of requests and connections.
-pub(crate) fn all(scope: &Scope, _side: Side, _kind: Kind) -> Vec<AccessLog> {
-    let config = &scope.config;
-    if config.access_log_file.is_empty() {
-        return Vec::new();
-    }
-    let format = match config.access_log_encoding.as_str() {
-        "JSON" => substitution_format_string::Format::JsonFormat(Struct {
-            fields: JSON
-                .iter()
-                .filter(|(key, _)| !key.is_empty())
-                .map(|(key, value)| {
-                    let kind = Some(ValueKind::StringValue((*value).to_owned()));
-                    ((*key).to_owned(), Value { kind })
-                })
-                .collect(),
-        }),
-        _ => {
-            let text = match config.access_log_format.as_str() {
-                "" => TEXT.to_owned(),
-                own if own.ends_with('\n') => own.to_owned(),
-                own => format!("{own}\n"),
-            };
-            substitution_format_string::Format::TextFormatSource(DataSource {
-                specifier: Some(data_source::Specifier::InlineString(text)),
-                ..Default::default()
+pub(crate) fn all(scope: &Scope, side: Side, kind: Kind) -> Vec<AccessLog> {
+    match &side.reports(scope).logs {
+        Logs::OfMesh => of_mesh(scope, kind),
+        Logs::Of(logs) => logs
+            .iter()
+            .filter_map(|log| {
+                let (name, config) = of_provider(scope, &log.by)?;
+                let expression = log.filter.as_deref().map(holds);
+                Some(made(name, config, kind, expression))
             })
-        }
-    };
-    let log = FileAccessLog {
-        path: config.access_log_file.clone(),
-        access_log_format: Some(file_access_log::AccessLogFormat::LogFormat(
-            SubstitutionFormatString {
-                format: Some(format),
-                ..Default::default()
-            },
-        )),
-    };
-    vec![AccessLog {
-        name: "envoy.access_loggers.file".to_owned(),
-        config_type: Some(ConfigType::TypedConfig(log.pack())),
-        ..Default::default()
-    }]
+            .collect(),
+    }
 }
 
 /// Logs of a listener: only connections that found no filter chain, which nothing else would log.
@@ -114,15 +54,88 @@ pub(crate) fn of_listener(scope: &Scope, side: Side) -> Vec<AccessLog> {
     if scope.config.disable_envoy_listener_log {
         return Vec::new();
     }
-    let mut logs = all(scope, side, Kind::Tcp);
-    for log in &mut logs {
-        log.filter = Some(AccessLogFilter {
-            filter_specifier: Some(access_log_filter::FilterSpecifier::ResponseFlagFilter(
-                ResponseFlagFilter {
-                    flags: vec!["NR".to_owned()],
-                },
-            )),
-        });
+    all(scope, side, Kind::Listener)
+}
+
+/// Logs by the mesh's own settings.
+fn of_mesh(scope: &Scope, kind: Kind) -> Vec<AccessLog> {
+    let config = &scope.config;
+    let mut logs = Vec::new();
+    if !config.access_log_file.is_empty() {
+        let file = file::of_mesh(&config.access_log_file, config);
+        logs.push(made(FILE, file, kind, None));
+    }
+    if config.enable_envoy_access_log_service {
+        let name = if kind == Kind::Http { HTTP } else { TCP };
+        logs.push(made(name, grpc::of_mesh(kind), kind, None));
     }
     logs
+}
+
+/// The log of a provider, whatever is logged: upstream sends records of connections to those that
+/// take requests too.
+fn of_provider(scope: &Scope, by: &Collector) -> Option<(&'static str, Any)> {
+    let provider = &by.provider;
+    if let Some(log) = &provider.envoy_file_access_log {
+        let config = file::of_provider(&provider.name, log, &scope.config);
+        return Some((FILE, config));
+    }
+    let at = by.at.as_ref()?;
+    if let Some(log) = &provider.envoy_http_als {
+        return Some((HTTP, grpc::http(log, at)));
+    }
+    if let Some(log) = &provider.envoy_tcp_als {
+        return Some((TCP, grpc::tcp(log, at)));
+    }
+    let log = provider.envoy_otel_als.as_ref()?;
+    Some((OTLP, otlp::of(log, at)))
+}
+
+fn made(name: &str, config: Any, kind: Kind, own: Option<FilterSpecifier>) -> AccessLog {
+    let lost = FilterSpecifier::ResponseFlagFilter(ResponseFlagFilter {
+        flags: vec!["NR".to_owned()],
+    });
+    let lost = (kind == Kind::Listener).then_some(lost);
+    let filter = match (lost, own) {
+        (Some(lost), Some(own)) => {
+            let filters = [lost, own].map(filter);
+            let filters = filters.into_iter().collect();
+            Some(FilterSpecifier::AndFilter(AndFilter { filters }))
+        }
+        (lost, own) => lost.or(own),
+    };
+    AccessLog {
+        name: name.to_owned(),
+        filter: filter.map(self::filter),
+        config_type: Some(ConfigType::TypedConfig(config)),
+    }
+}
+
+fn filter(specifier: FilterSpecifier) -> AccessLogFilter {
+    AccessLogFilter {
+        filter_specifier: Some(specifier),
+    }
+}
+
+/// What an expression in CEL holds of.
+fn holds(expression: &str) -> FilterSpecifier {
+    let config = ExpressionFilter {
+        expression: expression.to_owned(),
+        ..Default::default()
+    };
+    FilterSpecifier::ExtensionFilter(ExtensionFilter {
+        name: "envoy.access_loggers.extension_filters.cel".to_owned(),
+        config_type: Some(extension_filter::ConfigType::TypedConfig(config.pack())),
+    })
+}
+
+/// What Envoy needs beside its own commands to fill formats.
+fn formatters<'a>(formats: impl IntoIterator<Item = &'a str>) -> Vec<TypedExtensionConfig> {
+    let mut formats = formats.into_iter();
+    let without_query = formats.any(|format| format.contains("%REQ_WITHOUT_QUERY"));
+    let formatter = || TypedExtensionConfig {
+        name: "envoy.formatter.req_without_query".to_owned(),
+        typed_config: Some(ReqWithoutQuery::default().pack()),
+    };
+    without_query.then(formatter).into_iter().collect()
 }

@@ -158,7 +158,9 @@ fn listeners(scope: &Scope, memo: &Memo) -> Arc<Set> {
         let resources = made.into_iter().map(|made| {
             let bytes = codec::encode_listener(&made.listener);
             let name = made.listener.name;
-            Arc::new(Resource::new(type_url::LISTENER, name, &bytes, made.origin))
+            let mut origin = made.origin;
+            origin.extend(scope.telemetry.origin.iter().cloned());
+            Arc::new(Resource::new(type_url::LISTENER, name, &bytes, origin))
         });
         Arc::new(Set {
             table: memo.table(type_url::LISTENER, &scope.workload.namespace, resources),

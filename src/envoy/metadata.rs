@@ -22,6 +22,45 @@ pub(crate) fn fields<const N: usize>(fields: [(&str, Value); N]) -> Struct {
     }
 }
 
+/// JSON as users write it.
+pub(crate) mod json {
+    use serde_json::{Map, Value as Json};
+
+    use super::{Kind, ListValue, Struct, Value};
+
+    /// A mapping.
+    pub(crate) fn mapping(map: &Map<String, Json>) -> Struct {
+        let fields = map.iter();
+        Struct {
+            fields: fields
+                .map(|(key, json)| (key.clone(), value(json)))
+                .collect(),
+        }
+    }
+
+    fn value(json: &Json) -> Value {
+        let kind = match json {
+            Json::Null => Kind::NullValue(0),
+            Json::Bool(yes) => Kind::BoolValue(*yes),
+            Json::Number(number) => Kind::NumberValue(number.as_f64().unwrap_or_default()),
+            Json::String(text) => Kind::StringValue(text.clone()),
+            Json::Array(items) => Kind::ListValue(ListValue {
+                values: items.iter().map(value).collect(),
+            }),
+            Json::Object(map) => Kind::StructValue(mapping(map)),
+        };
+        Value { kind: Some(kind) }
+    }
+
+    /// The text that a value is, if it is one.
+    pub(crate) fn as_text(value: &Value) -> Option<&str> {
+        match &value.kind {
+            Some(Kind::StringValue(text)) => Some(text),
+            _ => None,
+        }
+    }
+}
+
 fn object(fields: Struct) -> Value {
     Value {
         kind: Some(Kind::StructValue(fields)),

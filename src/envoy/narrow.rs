@@ -6,7 +6,7 @@ use std::sync::{Arc, LazyLock};
 
 use api::networking::sidecar::OutboundMode;
 use api::snapshot::Locality;
-use mesh::{Egress, GatewayView, Inbound, Mode, Outbound, Scope, Security, Workload};
+use mesh::{Egress, GatewayView, Inbound, Mode, Outbound, Scope, Security, Telemetry, Workload};
 
 use crate::memo::{Memo, Same};
 
@@ -18,6 +18,7 @@ static NOTHING_SERVED: LazyLock<Arc<Inbound>> = LazyLock::new(|| {
         port_modes: Default::default(),
     })
 });
+static NOBODY_TOLD: LazyLock<Arc<Telemetry>> = LazyLock::new(Arc::default);
 static NO_GATEWAY: LazyLock<Arc<GatewayView>> = LazyLock::new(Arc::default);
 static NOTHING_DECIDED: LazyLock<Arc<Security>> = LazyLock::new(Arc::default);
 /// A gateway that passes the mesh's mTLS on has a second cluster of each service.
@@ -50,6 +51,7 @@ pub(crate) fn for_clusters(scope: &Scope, memo: &Memo, place: bool) -> Same<Scop
         name: String::new(),
         locality: Locality::default(),
         node: String::new(),
+        traced_as: Default::default(),
         ..Workload::clone(own)
     };
     if place {
@@ -141,6 +143,7 @@ pub(crate) fn for_routes(scope: &Scope, memo: &Memo) -> Same<Scope> {
             name: String::new(),
             locality: Locality::default(),
             node: String::new(),
+            traced_as: Default::default(),
             ..Workload::clone(own)
         }),
         ..bare(scope)
@@ -185,6 +188,7 @@ fn bare(scope: &Scope) -> Scope {
         inbound: NOTHING_SERVED.clone(),
         gateways: NO_GATEWAY.clone(),
         security: NOTHING_DECIDED.clone(),
+        telemetry: NOBODY_TOLD.clone(),
         own_addresses: Vec::new(),
         ..scope.clone()
     }

@@ -99,6 +99,19 @@ pub(crate) fn agent() -> core::ConfigSource {
     ))
 }
 
+/// A service of the mesh that is asked over gRPC.
+pub(crate) fn grpc_service(at: &mesh::Destination) -> core::GrpcService {
+    use core::grpc_service::{EnvoyGrpc, TargetSpecifier};
+    core::GrpcService {
+        target_specifier: Some(TargetSpecifier::EnvoyGrpc(EnvoyGrpc {
+            cluster_name: crate::names::outbound(at.port, "", &at.host),
+            authority: at.host.clone(),
+            ..Default::default()
+        })),
+        ..Default::default()
+    }
+}
+
 pub(crate) fn transport_socket(name: &str, config: Any) -> core::TransportSocket {
     core::TransportSocket {
         name: name.to_owned(),

@@ -166,6 +166,7 @@ fn virtual_hosts_apart_are_those_of_the_whole() {
         let (mesh, _) = mesh::compile(world.snapshot());
         for proxy in proxies(&mut random) {
             let inline = Proxy {
+                node_cluster: String::new(),
                 virtual_hosts: VirtualHosts::Inline,
                 ..proxy.clone()
             };

@@ -61,7 +61,8 @@ fn case(text: &str) -> Case {
     let flavour = Flavour::parse(&text(&ask["proxy"]["flavour"])).expect("a flavour");
     let metadata = &ask["proxy"]["metadata"];
     let place = Locality::parse(&text(&ask["proxy"]["locality"]));
-    let proxy = Proxy::of_node(&node, metadata, place, flavour).expect("a node");
+    let mut proxy = Proxy::of_node(&node, metadata, place, flavour).expect("a node");
+    proxy.node_cluster = text(&ask["proxy"]["cluster"]);
     let show = ask["show"]
         .as_array()
         .into_iter()
@@ -110,7 +111,9 @@ fn cases() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata");
     let families = std::fs::read_dir(root).expect("goldens are there");
     let mut found: Vec<PathBuf> = families
-        .flat_map(|family| std::fs::read_dir(family.expect("readable").path()).expect("a folder"))
+        .map(|family| family.expect("readable").path())
+        .filter(|family| family.is_dir())
+        .flat_map(|family| std::fs::read_dir(family).expect("a folder"))
         .map(|file| file.expect("readable").path())
         .filter(|path| path.to_string_lossy().ends_with(".in.yaml"))
         // Questions about calls are asked in `simulate`.

@@ -1,12 +1,14 @@
-//! Tracing of requests: how many, and which tags say whose they are.
+//! Tracing of requests: how many, who takes the spans, and how ids of requests say that they are
+//! traced. What spans say is in `tags`, what each kind of collector is told in `provider`.
+
+mod provider;
+mod tags;
 
 use api::proxy_config;
-use mesh::{Scope, Workload};
+use mesh::{Role, Scope, Spans, Tracer};
 use proto::envoy::extensions::filters::network::http_connection_manager::v3::RequestIdExtension;
 use proto::envoy::extensions::filters::network::http_connection_manager::v3::http_connection_manager::Tracing;
 use proto::envoy::extensions::request_id::uuid::v3::UuidRequestIdConfig;
-use proto::envoy::r#type::metadata::v3::{MetadataKey, MetadataKind, metadata_key, metadata_kind};
-use proto::envoy::r#type::tracing::v3::{CustomTag, custom_tag};
 use proto::envoy::r#type::v3::Percent;
 use proto::pack::Pack;
 
@@ -19,124 +21,100 @@ pub(crate) struct Traced {
     pub(crate) request_id: RequestIdExtension,
 }
 
-pub(crate) fn of(scope: &Scope, _side: Side) -> Traced {
-    let own = scope.settings.config(&scope.config.default_config);
-    let tracing = own.tracing.as_ref();
-    let default = f64::from(scope.features.trace_sampling) / 100.0;
-    let sampling = tracing.and_then(|tracing| tracing.sampling);
-    let sampling = sampling
-        .filter(|sampling| *sampling != 0.0)
-        .unwrap_or(default);
-    // A share that cannot be is the default of one that is said.
-    let sampling = if sampling > 100.0 { 1.0 } else { sampling };
-    let percent = |value: f64| Some(Percent { value });
-    let longest = tracing.map_or(0, |tracing| tracing.max_path_tag_length);
-    let names_workload = tracing.is_none_or(|tracing| tracing.enable_istio_tags != Some(false));
-    let mut tags = if names_workload {
-        tags(&scope.workload)
-    } else {
-        Vec::new()
-    };
-    tags.extend(
-        tracing
-            .into_iter()
-            .flat_map(|tracing| &tracing.custom_tags)
-            .filter_map(own_tag),
-    );
-    tags.sort_by(|a, b| a.tag.cmp(&b.tag));
-    let tracing = Tracing {
-        client_sampling: percent(100.0),
-        random_sampling: percent(sampling),
-        overall_sampling: percent(100.0),
-        custom_tags: tags,
-        max_path_tag_length: number(longest).filter(|_| longest != 0),
-        ..Default::default()
-    };
+pub(crate) fn of(scope: &Scope, side: Side) -> Traced {
+    match &side.reports(scope).spans {
+        Spans::OfMesh => traced(scope.config.enable_tracing.then(|| of_mesh(scope)), true),
+        Spans::Off => traced(None, true),
+        Spans::To(tracer) => match to(scope, tracer) {
+            Some(tracing) => traced(Some(tracing), tracer.by_request_id),
+            None => traced(None, true),
+        },
+    }
+}
+
+fn traced(tracing: Option<Tracing>, by_request_id: bool) -> Traced {
     let request_id = UuidRequestIdConfig {
-        use_request_id_for_trace_sampling: flag(true),
+        use_request_id_for_trace_sampling: flag(by_request_id),
         ..Default::default()
     };
     Traced {
-        tracing: scope.config.enable_tracing.then_some(tracing),
+        tracing,
         request_id: RequestIdExtension {
             typed_config: Some(request_id.pack()),
         },
     }
 }
 
-/// A tag of the user's; none when it says nothing.
-fn own_tag((name, tag): (&String, &proxy_config::CustomTag)) -> Option<CustomTag> {
-    let kind = match tag {
-        proxy_config::CustomTag {
-            environment: Some(own),
-            ..
-        } => custom_tag::Type::Environment(custom_tag::Environment {
-            name: own.name.clone(),
-            default_value: own.default_value.clone(),
-        }),
-        proxy_config::CustomTag {
-            header: Some(own), ..
-        } => custom_tag::Type::RequestHeader(custom_tag::Header {
-            name: own.name.clone(),
-            default_value: own.default_value.clone(),
-        }),
-        proxy_config::CustomTag {
-            literal: Some(own), ..
-        } => custom_tag::Type::Literal(custom_tag::Literal {
-            value: own.value.clone(),
-        }),
-        _ => return None,
+/// Spans for whoever the bootstrap names.
+fn of_mesh(scope: &Scope) -> Tracing {
+    let own = settings(scope);
+    let names_workload = own.is_none_or(|own| own.enable_istio_tags != Some(false));
+    let tags = tags::all(scope, names_workload, tags::written(own));
+    Tracing {
+        max_path_tag_length: longest(0, own),
+        ..sampled(share(scope), tags)
+    }
+}
+
+/// Spans for a provider.
+fn to(scope: &Scope, tracer: &Tracer) -> Option<Tracing> {
+    let made = provider::of(scope, &tracer.by)?;
+    let own = settings(scope);
+    let further = match tracer.tags.is_empty() {
+        true => tags::written(own),
+        false => tags::told(scope, &tracer.tags),
     };
-    Some(CustomTag {
-        tag: name.clone(),
-        r#type: Some(kind),
+    let share = match made.decides {
+        true => 100.0,
+        false => tracer.sampling.unwrap_or_else(|| share(scope)),
+    };
+    // A gateway is no end of a call, and SkyWalking counts both ends.
+    let both = scope.role == Role::Router || tracer.by.provider.skywalking.is_some();
+    let silent = scope.settings.version >= Some((1, 30)) && !tracer.carries_on;
+    Some(Tracing {
+        provider: Some(made.http),
+        spawn_upstream_span: flag(true).filter(|_| both),
+        max_path_tag_length: longest(made.longest, own),
+        no_context_propagation: silent,
+        ..sampled(share, tags::all(scope, tracer.names_workload, further))
     })
 }
 
-fn tags(workload: &Workload) -> Vec<CustomTag> {
-    const RESULTS: [(&str, &str); 4] = [
-        ("allow_policy.name", "allow_shadow_effective_policy_id"),
-        ("allow_policy.result", "allow_shadow_engine_result"),
-        ("deny_policy.name", "deny_shadow_effective_policy_id"),
-        ("deny_policy.result", "deny_shadow_engine_result"),
-    ];
-    let results = RESULTS.iter().map(|(tag, key)| {
-        let key = MetadataKey {
-            key: "envoy.filters.http.rbac".to_owned(),
-            path: vec![metadata_key::PathSegment {
-                segment: Some(metadata_key::path_segment::Segment::Key(format!(
-                    "istio_dry_run_{key}"
-                ))),
-            }],
-        };
-        let request = metadata_kind::Kind::Request(metadata_kind::Request::default());
-        CustomTag {
-            tag: format!("istio.authorization.dry_run.{tag}"),
-            r#type: Some(custom_tag::Type::Metadata(custom_tag::Metadata {
-                kind: Some(MetadataKind {
-                    kind: Some(request),
-                }),
-                metadata_key: Some(key),
-                ..Default::default()
-            })),
-        }
-    });
-    let label = |name: &str| workload.labels.get(name).map(String::as_str);
-    let service = label("service.istio.io/canonical-name");
-    let revision = label("service.istio.io/canonical-revision");
-    let facts = [
-        ("canonical_revision", revision.unwrap_or("latest")),
-        ("canonical_service", service.unwrap_or("unknown")),
-        ("cluster_id", workload.cluster.as_str()),
-        ("mesh_id", workload.mesh_id.as_str()),
-        ("namespace", workload.namespace.as_str()),
-    ];
-    let facts = facts.into_iter().filter(|(_, value)| !value.is_empty());
-    let facts = facts.map(|(tag, value)| CustomTag {
-        tag: format!("istio.{tag}"),
-        r#type: Some(custom_tag::Type::Literal(custom_tag::Literal {
-            value: value.to_owned(),
-        })),
-    });
-    results.chain(facts).collect()
+fn settings(scope: &Scope) -> Option<&proxy_config::Tracing> {
+    let own = scope.settings.config(&scope.config.default_config);
+    own.tracing.as_ref()
+}
+
+fn sampled(share: f64, tags: Vec<proto::envoy::r#type::tracing::v3::CustomTag>) -> Tracing {
+    let percent = |value: f64| Some(Percent { value });
+    Tracing {
+        client_sampling: percent(100.0),
+        random_sampling: percent(share),
+        overall_sampling: percent(100.0),
+        custom_tags: tags,
+        ..Default::default()
+    }
+}
+
+/// The share of requests where no Telemetry says it, percents.
+fn share(scope: &Scope) -> f64 {
+    let written = settings(scope).and_then(|own| own.sampling);
+    match written.filter(|share| *share != 0.0) {
+        // A share that cannot be is the default of one that is said.
+        Some(share) if share > 100.0 => 1.0,
+        Some(share) => share,
+        None => f64::from(scope.features.trace_sampling) / 100.0,
+    }
+}
+
+/// The longest path in spans, of the provider or else of the proxy's settings.
+fn longest(
+    of_provider: u32,
+    own: Option<&proxy_config::Tracing>,
+) -> Option<proto::google::protobuf::UInt32Value> {
+    let longest = match of_provider {
+        0 => own.map_or(0, |own| own.max_path_tag_length),
+        longest => longest,
+    };
+    number(longest).filter(|_| longest != 0)
 }

@@ -6,10 +6,12 @@ use std::sync::Arc;
 use api::snapshot::Snapshot;
 use base::Problem;
 
-use crate::update::{for_gateways, for_modes, for_policies, for_routes, for_rules, for_services};
+use crate::update::{
+    for_gateways, for_modes, for_policies, for_routes, for_rules, for_services, for_telemetry,
+};
 use crate::{
-    Mesh, authorization, authorizers, gateways, mutual_tls, routes, services, traffic_policy,
-    visibility,
+    Mesh, authorization, authorizers, gateways, mutual_tls, routes, services, telemetry,
+    traffic_policy, visibility,
 };
 
 /// The domain of the cluster.
@@ -23,6 +25,7 @@ pub fn compile(snapshot: &Snapshot) -> (Mesh, Vec<Problem>) {
     let snapshot = visibility::discovered(snapshot).into_owned();
     let (routings, problems) = routes::collect(&for_routes(&snapshot), DOMAIN);
     let services = services::collect(&for_services(&snapshot), DOMAIN);
+    let telemetry = telemetry::collect(&for_telemetry(&snapshot), &services);
     let mut mesh = Mesh {
         config: snapshot.mesh.clone(),
         domain: DOMAIN.to_owned(),
@@ -33,6 +36,7 @@ pub fn compile(snapshot: &Snapshot) -> (Mesh, Vec<Problem>) {
         rules: traffic_policy::collect(&for_rules(&snapshot), DOMAIN).into(),
         modes: mutual_tls::collect(&for_modes(&snapshot)).into(),
         policies: authorization::collect(&for_policies(&snapshot)).into(),
+        telemetry: telemetry.into(),
         problems: problems.into(),
         unsafe_policies: Arc::default(),
         snapshot,

@@ -21,6 +21,7 @@ mod secrets;
 mod services;
 mod settings;
 mod sidecars;
+mod telemetry;
 mod traffic_policy;
 mod update;
 mod visibility;
@@ -45,11 +46,14 @@ pub use protocol::Protocol;
 pub use providers::Destination;
 pub use proxy::{Families, Flavour, InvalidProxy, Proxy, Role, VirtualHosts};
 pub use routes::{MESH_GATEWAY, Routing, Semantics};
-pub use scope::{Egress, Outbound, OutboundService, Scope, Workload};
+pub use scope::{Egress, Outbound, OutboundService, Scope, TracedAs, Workload};
 pub use scopes::Scopes;
 pub use secrets::{secret_name, secret_of, secrets_of};
 pub use services::{Port, Reach, Registry, Resolution, Service, Target};
 pub use settings::{CertificateFiles, Interception, Settings};
+pub use telemetry::{
+    Collector, Log, Logs, Metrics, Override, Reports, Spans, Tag as MetricTag, Telemetry, Tracer,
+};
 pub use traffic_policy::{Policy, Rule, over_mesh};
 pub use update::update;
 pub use visibility::Visibility;
@@ -75,6 +79,8 @@ pub struct Mesh {
     pub(crate) policies: Arc<authorization::Policies>,
     /// Extension providers that authorize.
     pub(crate) authorizers: Arc<authorizers::Authorizers>,
+    /// Who is told of calls.
+    pub(crate) telemetry: Arc<telemetry::Telemetries>,
     /// What is wrong with the routes.
     pub(crate) problems: Arc<[Problem]>,
     /// What is wrong with the policies.
@@ -100,7 +106,9 @@ impl Mesh {
     /// Everything that is wrong with its objects.
     pub(crate) fn problems(&self) -> Vec<Problem> {
         let routes = self.problems.iter();
-        routes.chain(self.unsafe_policies.iter()).cloned().collect()
+        let policies = self.unsafe_policies.iter();
+        let all = routes.chain(policies).chain(&self.telemetry.problems);
+        all.cloned().collect()
     }
 
     /// All services, oldest first.

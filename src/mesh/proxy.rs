@@ -40,6 +40,8 @@ pub struct Proxy {
     pub unprivileged: bool,
     /// Name of its workload.
     pub workload: String,
+    /// The cluster that its node says it belongs to: how spans name its service.
+    pub node_cluster: String,
     /// How it takes virtual hosts.
     pub virtual_hosts: VirtualHosts,
     /// What it says of itself beyond that.
@@ -181,6 +183,7 @@ impl Proxy {
             ports: container_ports(metadata),
             unprivileged: text("UNPRIVILEGED_POD") == "true",
             workload: text("WORKLOAD_NAME"),
+            node_cluster: String::new(),
             virtual_hosts: VirtualHosts::Inline,
             settings: Settings::read(metadata).into(),
         })

@@ -17,7 +17,7 @@ use crate::{
     Resolution, Role, Routing, Rule, Scopes, Security, Service, VirtualHosts, authorization,
     gateways, inbound, networks,
 };
-use crate::{Networks, Settings};
+use crate::{Networks, Settings, Telemetry};
 
 /// Everything that a proxy's resources are derived from.
 #[derive(Clone, Debug, PartialEq)]
@@ -50,6 +50,8 @@ pub struct Scope {
     pub networks: Arc<Networks>,
     /// What the proxy says of itself.
     pub settings: Arc<Settings>,
+    /// Who is told of its calls.
+    pub telemetry: Arc<Telemetry>,
     /// Its own addresses among those of headless services: it does not listen for itself there.
     pub own_addresses: Vec<std::net::IpAddr>,
 }
@@ -75,6 +77,17 @@ pub struct Workload {
     pub node: String,
     /// Its name.
     pub name: String,
+    /// How spans name it, when anybody takes them.
+    pub traced_as: TracedAs,
+}
+
+/// How spans name a workload.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct TracedAs {
+    /// As the mesh does.
+    pub canonical: String,
+    /// As OpenTelemetry says for Kubernetes.
+    pub conventional: String,
 }
 
 /// What a namespace can call.
@@ -117,6 +130,32 @@ pub struct OutboundService {
     pub rule: Option<Arc<Rule>>,
     /// mTLS mode of its namespace.
     pub mode: Mode,
+}
+
+impl TracedAs {
+    fn of(proxy: &Proxy) -> Self {
+        let label = |name: &str| proxy.labels.get(name).map_or("", String::as_str);
+        let pod = proxy.id.split_once('.').map_or("", |(pod, _)| pod);
+        // One container is named, of several none.
+        let containers = &proxy.settings.containers;
+        let container = match containers.contains(',') {
+            true => "",
+            false => containers,
+        };
+        let candidates = [
+            proxy.settings.service_annotation.as_str(),
+            label("app.kubernetes.io/instance"),
+            label("app.kubernetes.io/name"),
+            &proxy.workload,
+            pod,
+            container,
+        ];
+        let mut named = candidates.into_iter().filter(|name| !name.is_empty());
+        TracedAs {
+            canonical: proxy.node_cluster.clone(),
+            conventional: named.next().unwrap_or("unknown_service").to_owned(),
+        }
+    }
 }
 
 impl Outbound {
@@ -218,6 +257,7 @@ impl Scope {
             features,
             networks,
             settings,
+            telemetry,
             own_addresses,
         } = self;
         Arc::ptr_eq(outbound, &other.outbound)
@@ -232,6 +272,7 @@ impl Scope {
             && same_or_equal(security, &other.security)
             && same_or_equal(networks, &other.networks)
             && same_or_equal(settings, &other.settings)
+            && same_or_equal(telemetry, &other.telemetry)
             && same_or_equal(workload, &other.workload)
     }
 
@@ -246,6 +287,9 @@ impl Scope {
         }
         if self.security == before.security {
             self.security = before.security.clone();
+        }
+        if self.telemetry == before.telemetry {
+            self.telemetry = before.telemetry.clone();
         }
         self
     }
@@ -285,6 +329,7 @@ impl Scope {
             service.internal_local
                 || service.traffic_distribution == Some(TrafficDistribution::SameNode)
         });
+        let telemetry = mesh.telemetry.of(&proxy.namespace, &proxy.labels);
         Scope {
             config: mesh.config.clone(),
             role: proxy.role,
@@ -314,6 +359,10 @@ impl Scope {
                     String::new()
                 },
                 name: proxy.workload.clone(),
+                traced_as: match telemetry.leaves_spans() {
+                    true => TracedAs::of(proxy),
+                    false => TracedAs::default(),
+                },
             }),
             own_addresses: own_addresses.copied().collect(),
             security: Arc::new(authorization::of(mesh, proxy)),
@@ -321,6 +370,7 @@ impl Scope {
             features: mesh.snapshot.features.clone(),
             networks: Arc::new(networks::of(mesh, &proxy.cluster)),
             settings: proxy.settings.clone(),
+            telemetry,
             outbound,
         }
     }

@@ -118,6 +118,7 @@ impl Caller {
             ports: Vec::new(),
             unprivileged: false,
             workload: String::new(),
+            node_cluster: String::new(),
             virtual_hosts: VirtualHosts::Inline,
             settings: Arc::default(),
         }

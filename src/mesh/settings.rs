@@ -34,6 +34,12 @@ pub struct Settings {
     pub client_files: Option<CertificateFiles>,
     /// Files of the certificate that it shows as a server instead of the mesh's.
     pub server_files: Option<CertificateFiles>,
+    /// The version that it says it is of, major and minor, as far as anything depends on it.
+    pub version: Option<(u32, u32)>,
+    /// How spans are to name its service, by annotation of its pod.
+    pub service_annotation: String,
+    /// Names of the containers that it serves.
+    pub containers: String,
     /// Whether it answers nobody but the hosts of its network.
     pub view: Vec<String>,
 }
@@ -59,6 +65,16 @@ pub struct CertificateFiles {
     pub key: String,
     /// The roots of the other side.
     pub root: String,
+}
+
+/// Annotation of pods: how spans name their service.
+const SERVICE_NAME: &str = "resource.opentelemetry.io/service.name";
+
+/// `1.32.0`, or `1.32-dev`. All versions that nothing tells apart are the same.
+fn version(text: &str) -> Option<(u32, u32)> {
+    let mut parts = text.split(['.', '-']).map(|part| part.parse().ok());
+    let version: (u32, u32) = (parts.next()??, parts.next()??);
+    Some(version.min((1, 30)))
 }
 
 impl Settings {
@@ -118,6 +134,12 @@ impl Settings {
             unprivileged: on("UNPRIVILEGED_POD"),
             client_files: files("CLIENT"),
             server_files: files("SERVER"),
+            version: version(&text("ISTIO_VERSION")),
+            service_annotation: metadata["ANNOTATIONS"][SERVICE_NAME]
+                .as_str()
+                .unwrap_or_default()
+                .to_owned(),
+            containers: text("APP_CONTAINERS"),
             view: text("REQUESTED_NETWORK_VIEW")
                 .split(',')
                 .map(str::trim)

@@ -11,8 +11,8 @@ use base::Problem;
 
 use crate::compile::DOMAIN;
 use crate::{
-    Mesh, authorization, authorizers, gateways, mutual_tls, routes, services, traffic_policy,
-    visibility,
+    Mesh, authorization, authorizers, gateways, mutual_tls, routes, services, telemetry,
+    traffic_policy, visibility,
 };
 
 /// Settings without objects: what every table may be made from.
@@ -92,6 +92,14 @@ pub(crate) fn for_policies(of: &Snapshot) -> Snapshot {
     }
 }
 
+/// The tables that telemetry is made from: providers name services.
+pub(crate) fn for_telemetry(of: &Snapshot) -> Snapshot {
+    Snapshot {
+        telemetries: of.telemetries.clone(),
+        ..for_services(of)
+    }
+}
+
 /// The mesh of `snapshot`, with the problems of all of it. Equals [`compile`](crate::compile()) of
 /// the same snapshot, and costs what changed since the snapshot of `mesh`.
 ///
@@ -137,6 +145,13 @@ pub fn update(mesh: &Mesh, snapshot: &Snapshot) -> (Mesh, Vec<Problem>) {
         let policies = authorization::collect(&of);
         if policies != *mesh.policies {
             after.policies = policies.into();
+        }
+    }
+    let of = for_telemetry(&snapshot);
+    if !of.is(&for_telemetry(before)) {
+        let telemetry = telemetry::collect(&of, &after.services);
+        if telemetry != *mesh.telemetry {
+            after.telemetry = telemetry.into();
         }
     }
     if *snapshot.mesh != *mesh.config {

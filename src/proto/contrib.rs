@@ -10,7 +10,7 @@ use prost_reflect::prost_types::{
     field_descriptor_proto::{Label, Type},
 };
 
-use crate::google::protobuf::Struct;
+use crate::google::protobuf::{Duration, Struct};
 
 /// A configuration by the name of its type, for readers that know it and writers that do not.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -29,6 +29,29 @@ pub struct StatsConfig {
     /// The Host header, which a stranger may have written, does not name the destination.
     #[prost(bool, tag = "6")]
     pub disable_host_header_fallback: bool,
+    /// How often open connections are reported.
+    #[prost(message, optional, tag = "7")]
+    pub tcp_reporting_duration: Option<Duration>,
+    /// What is otherwise than usual.
+    #[prost(message, repeated, tag = "8")]
+    pub metrics: Vec<MetricConfig>,
+}
+
+/// What is otherwise with one metric.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct MetricConfig {
+    /// Labels with the expressions of their values.
+    #[prost(btree_map = "string, string", tag = "1")]
+    pub dimensions: BTreeMap<String, String>,
+    /// The metric.
+    #[prost(string, tag = "2")]
+    pub name: String,
+    /// Labels that it does not have.
+    #[prost(string, repeated, tag = "3")]
+    pub tags_to_remove: Vec<String>,
+    /// Whether it is not kept.
+    #[prost(bool, tag = "5")]
+    pub drop: bool,
 }
 
 /// Which ALPN an upstream connection offers, by the protocol of the request.
@@ -153,6 +176,51 @@ fn file(package: &str, messages: Vec<DescriptorProto>) -> FileDescriptorProto {
     }
 }
 
+/// The entries of a map with texts as keys.
+fn map_entry(name: &str, value: FieldDescriptorProto) -> DescriptorProto {
+    let mut entry = message(name, vec![field("key", 1, Type::String), value]);
+    entry.options = Some(MessageOptions {
+        map_entry: Some(true),
+        ..Default::default()
+    });
+    entry
+}
+
+fn stats() -> FileDescriptorProto {
+    let entries = of(
+        ".stats.MetricConfig.DimensionsEntry",
+        field("dimensions", 1, Type::Message),
+    );
+    let mut metric = message(
+        "MetricConfig",
+        vec![
+            repeated(entries),
+            field("name", 2, Type::String),
+            repeated(field("tags_to_remove", 3, Type::String)),
+            field("drop", 5, Type::Bool),
+        ],
+    );
+    let value = field("value", 2, Type::String);
+    metric.nested_type.push(map_entry("DimensionsEntry", value));
+    let interval = of(
+        ".google.protobuf.Duration",
+        field("tcp_reporting_duration", 7, Type::Message),
+    );
+    let metrics = of(".stats.MetricConfig", field("metrics", 8, Type::Message));
+    let config = message(
+        "PluginConfig",
+        vec![
+            field("disable_host_header_fallback", 6, Type::Bool),
+            interval,
+            repeated(metrics),
+        ],
+    );
+    let mut stats = file("stats", vec![metric, config]);
+    let duration = "google/protobuf/duration.proto".to_owned();
+    stats.dependency.push(duration);
+    stats
+}
+
 /// What these messages look like, for their JSON.
 pub(crate) fn descriptors() -> Vec<FileDescriptorProto> {
     let any_struct = of(".google.protobuf.Struct", field("value", 2, Type::Message));
@@ -166,8 +234,7 @@ pub(crate) fn descriptors() -> Vec<FileDescriptorProto> {
     typed
         .dependency
         .push("google/protobuf/struct.proto".to_owned());
-    let fallback = field("disable_host_header_fallback", 6, Type::Bool);
-    let stats = file("stats", vec![message("PluginConfig", vec![fallback])]);
+    let stats = stats();
 
     let alpn = "istio.envoy.config.filter.http.alpn.v2alpha1";
     let path = |name: &str| format!(".{alpn}.FilterConfig.{name}");
@@ -201,17 +268,8 @@ pub(crate) fn descriptors() -> Vec<FileDescriptorProto> {
     let path = |name: &str| format!(".{nds}.NameTable.{name}");
     let entries = of(&path("TableEntry"), field("table", 1, Type::Message));
     let mut names = message("NameTable", vec![repeated(entries)]);
-    let mut entry = message(
-        "TableEntry",
-        vec![
-            field("key", 1, Type::String),
-            of(&path("NameInfo"), field("value", 2, Type::Message)),
-        ],
-    );
-    entry.options = Some(MessageOptions {
-        map_entry: Some(true),
-        ..Default::default()
-    });
+    let value = of(&path("NameInfo"), field("value", 2, Type::Message));
+    let entry = map_entry("TableEntry", value);
     let info = message(
         "NameInfo",
         vec![

@@ -25,4 +25,4 @@ pub mod generated {
     include!(concat!(env!("OUT_DIR"), "/envoy.rs"));
 }
 
-pub use generated::{envoy, google, istio};
+pub use generated::{envoy, google, istio, opentelemetry};

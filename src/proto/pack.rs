@@ -88,4 +88,11 @@ packed!(
     extensions::transport_sockets::tls::v3::UpstreamTlsContext,
     extensions::upstreams::http::v3::HttpProtocolOptions,
     crate::google::protobuf::Struct,
+    crate::envoy::config::trace::v3::DatadogConfig,
+    crate::envoy::config::trace::v3::OpenTelemetryConfig,
+    crate::envoy::config::trace::v3::SkyWalkingConfig,
+    crate::envoy::config::trace::v3::ZipkinConfig,
+    extensions::tracers::opentelemetry::resource_detectors::v3::DynatraceResourceDetectorConfig,
+    extensions::tracers::opentelemetry::resource_detectors::v3::EnvironmentResourceDetectorConfig,
+    extensions::tracers::opentelemetry::samplers::v3::DynatraceSamplerConfig,
 );

@@ -22,6 +22,14 @@ pub fn check(findings: &mut Findings, root: &Field) {
     for entry in tracing.items() {
         traced(findings, &entry);
     }
+    for entry in spec.get("accessLogging").items() {
+        let expression = entry.get("filter").get("expression");
+        if entry.has("filter")
+            && let Err(wrong) = api::cel::check(expression.text())
+        {
+            findings.error(&expression, wrong);
+        }
+    }
     for entry in spec
         .get("metrics")
         .items()

@@ -29,6 +29,7 @@ pub(crate) fn of_node(node: &Wire, variant: Variant) -> Result<Proxy, InvalidPro
     let proxy = Proxy::of_node(&node.id, &metadata, locality, flavour(node))?;
     let apart = variant == Variant::Delta && takes_hosts_apart(node, &metadata);
     Ok(Proxy {
+        node_cluster: node.cluster.clone(),
         virtual_hosts: if apart {
             VirtualHosts::Apart
         } else {

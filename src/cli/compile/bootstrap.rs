@@ -38,6 +38,14 @@ pub(super) fn of(entry: &Value, mesh: &Value, dual_stack: bool) -> Result<Value,
     Ok(made.json)
 }
 
+/// The cluster that the proxy's node would say, by which spans name its service.
+pub(super) fn node_cluster(entry: &Value, mesh: &Value) -> Option<String> {
+    let config = config(entry, mesh).ok()?;
+    let facts = facts(entry, false).ok()?;
+    let made = bootstrap::bootstrap(&facts, &config).json;
+    made["node"]["cluster"].as_str().map(str::to_owned)
+}
+
 /// Defaults, then the mesh, then the proxy's own, then its pod's annotation.
 fn config(entry: &Value, mesh: &Value) -> Result<ProxyConfig, String> {
     let metadata = &entry["metadata"];

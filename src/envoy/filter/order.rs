@@ -8,7 +8,7 @@ use proto::envoy::extensions::filters::network::http_connection_manager::v3::{
 use proto::google::protobuf::Any;
 use proto::pack::Pack;
 
-use super::{dynamic, peer};
+use super::{dynamic, peer, stats};
 use crate::listener::filter_chain::Side;
 
 /// What decides which filters there are, beside the scope.
@@ -62,8 +62,8 @@ pub(crate) fn filters(scope: &Scope, wanted: &Wanted<'_>) -> Vec<HttpFilter> {
         filter("envoy.filters.http.fault", fault.pack()),
         filter("envoy.filters.http.cors", cors.pack()),
     ]);
-    if super::are_counted(scope) {
-        filters.push(filter("istio.stats", peer::stats(side)));
+    for counted in stats::all(scope, side) {
+        filters.push(filter("istio.stats", counted));
     }
     if scope.features.persistent_sessions && side != Side::Inbound {
         let sessions = http::stateful_session::v3::StatefulSession::default();

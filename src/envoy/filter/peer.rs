@@ -1,8 +1,8 @@
-//! Istio's own filters, which only its proxy has: who the peer is, metrics by it, ALPN by request.
+//! Istio's own filters, which only its proxy has: who the peer is, ALPN by request.
 
 use std::sync::LazyLock;
 
-use proto::contrib::{AlpnConfig, AlpnOverride, AlpnProtocol, StatsConfig, TypedStruct};
+use proto::contrib::{AlpnConfig, AlpnOverride, AlpnProtocol, TypedStruct};
 use proto::google::protobuf::{Any, ListValue, Struct, Value, value::Kind};
 use proto::pack::Pack;
 
@@ -58,14 +58,6 @@ pub(crate) fn tcp() -> Any {
         )
     });
     CONFIG.clone()
-}
-
-/// Metrics. What comes from outside of the workload may have any Host header.
-pub(crate) fn stats(side: Side) -> Any {
-    StatsConfig {
-        disable_host_header_fallback: side != Side::Outbound,
-    }
-    .pack()
 }
 
 /// ALPN by the protocol of the request, so that the other side knows it before it reads.

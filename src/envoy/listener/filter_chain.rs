@@ -1,6 +1,6 @@
 //! Network filters: HTTP connection managers and TCP proxies.
 
-use mesh::{Flavour, Scope};
+use mesh::{Flavour, Reports, Scope};
 use proto::envoy::config::listener::v3::{Filter, filter};
 use proto::envoy::config::route::v3::RouteConfiguration;
 use proto::envoy::extensions::filters::network;
@@ -29,6 +29,16 @@ pub(crate) enum Side {
     Outbound,
     Inbound,
     Gateway,
+}
+
+impl Side {
+    /// What is told of calls on this side.
+    pub(crate) fn reports(self, scope: &Scope) -> &Reports {
+        match self {
+            Side::Outbound | Side::Gateway => &scope.telemetry.client,
+            Side::Inbound => &scope.telemetry.server,
+        }
+    }
 }
 
 /// What the statistics of a connection manager are called.
@@ -76,8 +86,9 @@ pub(crate) fn greeting(scope: &Scope, side: Side) -> Option<Filter> {
 }
 
 /// Metrics of opaque connections.
-pub(crate) fn metrics(scope: &Scope, side: Side) -> Option<Filter> {
-    http_filters::are_counted(scope).then(|| of("istio.stats", http_filters::peer::stats(side)))
+pub(crate) fn metrics(scope: &Scope, side: Side) -> Vec<Filter> {
+    let counted = http_filters::stats::all(scope, side).into_iter();
+    counted.map(|config| of("istio.stats", config)).collect()
 }
 
 /// Connections to one cluster, with what stands before.

@@ -118,8 +118,13 @@ fn settings(random: &mut Rng) -> Value {
         "outboundTrafficPolicy": {"mode": of(random, ["ALLOW_ANY", "REGISTRY_ONLY"])},
         "enableAutoMtls": random.bool(),
         "accessLogFile": of(random, ["", "/dev/stdout"]),
-        "extensionProviders": [{"name": "gate",
-            "envoyExtAuthzGrpc": {"service": "a.shop.svc.cluster.local", "port": 80}}],
+        "defaultProviders": {"metrics": of(random, [&[][..], &["prometheus"][..]])},
+        "extensionProviders": [
+            {"name": "gate", "envoyExtAuthzGrpc": {"service": "a.shop.svc.cluster.local", "port": 80}},
+            {"name": "text", "envoyFileAccessLog": {"logFormat": {"text": "%PATH%"}}},
+            {"name": "collector", "envoyHttpAls": {"service": host(random), "port": 80}},
+            {"name": "zipkin", "zipkin": {"service": host(random), "port": 80}},
+        ],
     })
 }
 
@@ -154,6 +159,7 @@ fn object(random: &mut Rng) -> Value {
             peer_authentication,
             authorization_policy,
             request_authentication,
+            telemetry,
             namespace,
         ],
     );
@@ -385,5 +391,38 @@ fn request_authentication(random: &mut Rng) -> Value {
         "security.istio.io/v1",
         "RequestAuthentication",
         rest,
+    )
+}
+
+fn telemetry(random: &mut Rng) -> Value {
+    let providers =
+        json!([{"name": of(random, ["text", "collector", "zipkin", "prometheus", "nobody"])}]);
+    let mut spec = json!({});
+    match random.u8(..3) {
+        0 => {
+            spec["accessLogging"] = json!([{
+                "providers": providers, "match": {"mode": of(random, ["CLIENT", "SERVER"])},
+                "disabled": random.bool(),
+            }]);
+        }
+        1 => {
+            spec["tracing"] =
+                json!([{"providers": providers, "randomSamplingPercentage": of(random, [1, 50])}]);
+        }
+        _ => {
+            spec["metrics"] = json!([{
+                "providers": providers,
+                "overrides": [{"match": {"metric": "REQUEST_COUNT"}, "disabled": random.bool()}],
+            }]);
+        }
+    }
+    if random.bool() {
+        spec["selector"] = json!({"matchLabels": {"app": of(random, NAMES)}});
+    }
+    made(
+        random,
+        "telemetry.istio.io/v1",
+        "Telemetry",
+        json!({"spec": spec}),
     )
 }
