@@ -1,5 +1,5 @@
-//! The health that ArgoCD derives from an IstioOperator, by the rule that it is shipped with: the table of its
-//! resource customisation, nothing of ours.
+//! The health that ArgoCD derives from an IstioOperator, by the rule that it is shipped with, held against what the
+//! conditions of the same status say: every status that a case reads passes through here.
 
 use serde_json::Value;
 
@@ -16,11 +16,25 @@ pub enum Health {
     Unknown,
 }
 
-/// Derives it from the whole resource. The rule looks at `status.status` alone, as a word or as its number.
+/// Derives it from the whole resource.
+///
+/// # Panics
+/// When the conditions ask for another one: whoever looks at ArgoCD is told something else then than kubectl says.
 pub fn health(resource: &Value) -> Health {
-    let status = &resource["status"]["status"];
-    let number = status.as_u64();
-    match (status.as_str(), number) {
+    let status = &resource["status"];
+    let shown = by_rule(&status["status"]);
+    if let Some(deserved) = by_conditions(status) {
+        assert_eq!(
+            shown, deserved,
+            "ArgoCD shows something else than the conditions say: {status}"
+        );
+    }
+    shown
+}
+
+/// The table of ArgoCD's resource customisation, nothing of ours: `status.status` alone, as a word or as its number.
+fn by_rule(status: &Value) -> Health {
+    match (status.as_str(), status.as_u64()) {
         (Some("NONE"), _) | (_, Some(0)) => Health::Unknown,
         (Some("HEALTHY"), _) | (_, Some(3)) => Health::Healthy,
         (Some("ERROR"), _) | (_, Some(4)) => Health::Degraded,
@@ -28,3 +42,28 @@ pub fn health(resource: &Value) -> Health {
         _ => Health::Progressing,
     }
 }
+
+/// What a person would call it who reads conditions and components; nothing while there are none.
+fn by_conditions(status: &Value) -> Option<Health> {
+    let conditions = status["conditions"].as_array()?;
+    let of = |type_: &str| {
+        conditions
+            .iter()
+            .find(|condition| condition["type"] == type_)
+    };
+    let ready = of("Ready")?;
+    let is_true = |type_: &str| of(type_).is_some_and(|found| found["status"] == "True");
+    let mut components = status["componentStatus"].as_object().into_iter().flatten();
+    let mut failed = || components.any(|(_, component)| component["status"] == "ERROR");
+    Some(match ready["reason"].as_str() {
+        _ if ready["status"] == "True" => Health::Healthy,
+        // A deletion goes on, whatever was the matter before.
+        Some("Deleting") => Health::Progressing,
+        Some("ApplyFailed") => Health::Degraded,
+        _ if is_true("Stalled") || failed() => Health::Degraded,
+        _ => Health::Progressing,
+    })
+}
+
+#[cfg(test)]
+mod tests;

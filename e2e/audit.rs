@@ -10,6 +10,8 @@ use serde_json::Value;
 pub struct Write {
     /// Who, as the API server authenticated it.
     pub user: String,
+    /// The pod that a ServiceAccount's token was made for; empty for anyone else.
+    pub pod: String,
     /// `create`, `update`, `patch`, `delete`.
     pub verb: String,
     /// Path and query.
@@ -58,6 +60,10 @@ pub fn since(mark: u64) -> Vec<Write> {
                 .as_str()
                 .unwrap_or_default()
                 .to_owned(),
+            pod: entry["user"]["extra"]["authentication.kubernetes.io/pod-name"][0]
+                .as_str()
+                .unwrap_or_default()
+                .to_owned(),
             verb: entry["verb"].as_str().unwrap_or_default().to_owned(),
             uri: entry["requestURI"].as_str().unwrap_or_default().to_owned(),
             code: entry["responseStatus"]["code"].as_u64().unwrap_or_default(),
@@ -70,5 +76,10 @@ impl Write {
     /// Whether it is the heartbeat of a leader.
     pub fn is_lease(&self) -> bool {
         self.uri.starts_with("/apis/coordination.k8s.io/")
+    }
+
+    /// Path without query.
+    pub fn path(&self) -> &str {
+        self.uri.split('?').next().unwrap_or_default()
     }
 }

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use kube::api::{DeleteParams, DynamicObject};
+use k8s_openapi::api::events::v1::Event;
+use kube::api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams};
 use kube::{Api, Client};
 use serde_json::{Value, json};
 
@@ -72,17 +73,53 @@ impl Installation {
         status
     }
 
+    /// Sets an annotation, or takes it away.
+    pub async fn annotate(&self, key: &str, value: Option<&str>) {
+        let patch = json!({"metadata": {"annotations": {key: value}}});
+        self.api()
+            .patch(&self.name, &PatchParams::default(), &Patch::Merge(patch))
+            .await
+            .expect("an annotation");
+    }
+
+    /// Notes of the Events about it that have this reason.
+    pub async fn told(&self, reason: &str) -> Vec<String> {
+        let events: Api<Event> = Api::namespaced(self.client.clone(), &self.namespace);
+        let all = events.list(&ListParams::default()).await;
+        let about = |event: &Event| {
+            let object = event.regarding.as_ref();
+            object.and_then(|object| object.name.as_ref()) == Some(&self.name)
+                && event.reason.as_deref() == Some(reason)
+        };
+        let all = all.expect("events can be listed").items.into_iter();
+        all.filter(about).filter_map(|event| event.note).collect()
+    }
+
     /// Deletes it and waits until it is gone.
     pub async fn delete(&self, seconds: u64) -> Duration {
-        let api = self.api();
-        api.delete(&self.name, &DeleteParams::default())
+        self.begin_deletion().await;
+        self.gone(seconds).await
+    }
+
+    pub async fn begin_deletion(&self) {
+        self.api()
+            .delete(&self.name, &DeleteParams::default())
             .await
             .expect("it can be deleted");
+    }
+
+    /// Waits until it is gone.
+    pub async fn gone(&self, seconds: u64) -> Duration {
+        let api = self.api();
         let what = format!("{}/{} is gone", self.namespace, self.name);
         let (_, took) = eventually(&self.client, &what, seconds, || async {
             match api.get_opt(&self.name).await {
                 Ok(None) => Ok(()),
-                Ok(Some(left)) => Err(left.data["status"].to_string()),
+                Ok(Some(left)) => Err(format!(
+                    "{:?}: {}",
+                    argocd::health(&left.data),
+                    left.data["status"]
+                )),
                 Err(error) => Err(error.to_string()),
             }
         })

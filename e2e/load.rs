@@ -40,15 +40,7 @@ pub async fn load(
         .copied()
         .collect();
     let output = namespace.run(app, &command).await?;
-    let report: Value = serde_json::from_str(output.stdout.trim())
-        .map_err(|error| format!("{error}: {output:?}"))?;
-    Ok(Load {
-        sent: report["sent"].as_u64().unwrap_or_default(),
-        statuses: counts(&report["statuses"]),
-        errors: counts(&report["errors"]),
-        versions: counts(&report["versions"]),
-        p99_ms: report["p99_ms"].as_f64().unwrap_or_default(),
-    })
+    Load::parse(&output.stdout).map_err(|error| format!("{error}: {output:?}"))
 }
 
 /// One request: its status, or why there was none.
@@ -69,6 +61,22 @@ fn counts(value: &Value) -> BTreeMap<String, u64> {
 }
 
 impl Load {
+    /// From what the program prints when it is done.
+    ///
+    /// # Errors
+    /// When it is not done.
+    pub fn parse(printed: &str) -> Result<Self, String> {
+        let report: Value =
+            serde_json::from_str(printed.trim()).map_err(|error| error.to_string())?;
+        Ok(Self {
+            sent: report["sent"].as_u64().unwrap_or_default(),
+            statuses: counts(&report["statuses"]),
+            errors: counts(&report["errors"]),
+            versions: counts(&report["versions"]),
+            p99_ms: report["p99_ms"].as_f64().unwrap_or_default(),
+        })
+    }
+
     /// Whether every request was answered with 200.
     pub fn is_clean(&self) -> bool {
         self.sent > 0 && self.statuses.get("200") == Some(&self.sent)

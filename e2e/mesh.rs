@@ -10,6 +10,7 @@ use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
+use crate::argocd::{self, Health};
 use crate::eventually::eventually;
 use crate::{cluster, gate};
 
@@ -132,7 +133,8 @@ pub async fn healthy(client: &Client) -> Result<Value, String> {
     let operator = operator.ok_or("there is no IstioOperator")?;
     let status = operator.data["status"].clone();
     let generation = operator.metadata.generation;
-    if status["status"] == "HEALTHY" && status["observedGeneration"] == json!(generation) {
+    let green = argocd::health(&operator.data) == Health::Healthy;
+    if green && status["observedGeneration"] == json!(generation) {
         Ok(status)
     } else {
         Err(format!("generation {generation:?}: {status}"))

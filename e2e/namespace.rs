@@ -109,8 +109,13 @@ impl Namespace {
 
     /// A namespace that is there already and stays.
     pub fn sibling(&self, name: &str) -> Self {
+        Self::existing(&self.client, name)
+    }
+
+    /// As [`Namespace::sibling`], for who has none yet.
+    pub fn existing(client: &Client, name: &str) -> Self {
         Self {
-            client: self.client.clone(),
+            client: client.clone(),
             name: name.to_owned(),
             others: Mutex::default(),
         }
@@ -193,9 +198,14 @@ impl Namespace {
 
     /// Pods with this label `app` that do not end, oldest first.
     pub async fn pods_of(&self, app: &str) -> Vec<Pod> {
+        self.pods_by("app", app).await
+    }
+
+    /// Pods with this label that do not end, oldest first.
+    pub async fn pods_by(&self, label: &str, value: &str) -> Vec<Pod> {
         let mut pods = self
             .pods()
-            .list(&ListParams::default().labels(&format!("app={app}")))
+            .list(&ListParams::default().labels(&format!("{label}={value}")))
             .await
             .expect("pods can be listed")
             .items;

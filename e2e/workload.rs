@@ -57,6 +57,14 @@ impl Workload {
         workload
     }
 
+    /// Runs any role of the sample application's program.
+    pub fn role(name: &str, role: &str, arguments: &[&str]) -> Self {
+        let mut workload = Self::new(name, name, &[role]);
+        let more = arguments.iter().map(|&word| word.to_owned());
+        workload.arguments.extend(more);
+        workload
+    }
+
     /// Waits; a place to run clients in.
     pub fn client(name: &str) -> Self {
         Self::new(name, name, &["idle"])

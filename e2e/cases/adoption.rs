@@ -22,9 +22,10 @@ async fn status(client: &Client, what: &str, wanted: impl Fn(&Value) -> bool) ->
     let api = operators(client);
     let (status, _) = eventually(client, what, 20, || async {
         let found = api.get(OPERATOR).await.map_err(|error| error.to_string())?;
+        let health = argocd::health(&found.data);
         match wanted(&found.data) {
             true => Ok(found.data["status"].clone()),
-            false => Err(found.data["status"].to_string()),
+            false => Err(format!("{health:?}: {}", found.data["status"])),
         }
     })
     .await;

@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 
 use e2e::argocd::Health;
-use e2e::installation::Installation;
+use e2e::installation::{Installation, condition};
 use e2e::{cluster, eventually::eventually, listing, mesh, namespace};
-use kube::api::{DeleteParams, Patch, PatchParams};
-use serde_json::json;
+use kube::api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams};
+use kube::{Api, ResourceExt};
+use serde_json::{Value, json};
 
 /// What stays after a deletion, or comes and goes by itself: the CRDs and the API groups they
 /// open, namespaces, the CA's objects; Leases and Events.
@@ -35,7 +36,14 @@ async fn after_deletion_the_api_holds_what_it_held_before() {
     let client = cluster::client().await;
     let _mesh = mesh::bare(&client).await;
     // A namespace that an earlier case deletes, or a pod that ends, may still be on its way out.
+    let namespaces = cluster::dynamic(&client, "v1", "Namespace", None);
     let (before, _) = eventually(&client, "nothing is in motion", 60, || async {
+        let all = namespaces.list(&ListParams::default()).await;
+        let all = all.map_err(|error| error.to_string())?;
+        let ending = |namespace: &&DynamicObject| namespace.metadata.deletion_timestamp.is_some();
+        if let Some(ending) = all.iter().find(ending) {
+            return Err(format!("namespace {} ends", ending.name_any()));
+        }
         let first = lasting(&client).await;
         tokio::time::sleep(std::time::Duration::from_secs(2)).await;
         let second = lasting(&client).await;
@@ -110,6 +118,196 @@ fn lonely(namespace: &str) -> serde_json::Value {
     })
 }
 
+/// Waits for the Service of that gateway.
+async fn there(services: &Api<DynamicObject>) {
+    let client = services.clone().into_client();
+    eventually(&client, "Service edge", 20, || async {
+        let found = services.get("edge").await;
+        found.map(drop).map_err(|error| error.to_string())
+    })
+    .await;
+}
+
+/// A condition that tells what a deletion waits for.
+fn waits_for(status: &Value, parts: &[&str]) -> bool {
+    let message = condition(status, "Reconciling")["message"].as_str();
+    let message = message.unwrap_or_default();
+    status["message"] == message && parts.iter().all(|part| message.contains(part))
+}
+
+#[tokio::test]
+async fn an_installation_that_became_invalid_is_deleted() {
+    let client = cluster::client().await;
+    let _mesh = mesh::shared(&client).await;
+    namespace::plain(&client, "deletion-invalid", async |place| {
+        let installation = Installation::new(&client, &place.name, "invalid");
+        installation.apply(lonely(&place.name)).await;
+        let services = cluster::dynamic(&client, "v1", "Service", Some(&place.name));
+        there(&services).await;
+        let invalid = json!({"profile": "no-such-profile", "components": {"ingressGateways": 1}});
+        installation.apply(invalid).await;
+        installation.until(20, Health::Degraded, |_| true).await;
+        let took = installation.delete(60).await;
+        println!("invalid: gone after {took:?}");
+        assert!(
+            services.get_opt("edge").await.expect("an answer").is_none(),
+            "Service edge stayed"
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_deletion_that_waits_says_for_what_and_an_annotation_ends_it() {
+    let client = cluster::client().await;
+    let _mesh = mesh::shared(&client).await;
+    namespace::plain(&client, "deletion-waits", async |place| {
+        let installation = Installation::new(&client, &place.name, "waiting");
+        installation.apply(lonely(&place.name)).await;
+        let services = cluster::dynamic(&client, "v1", "Service", Some(&place.name));
+        there(&services).await;
+        let hold = |by: &[&str]| json!({"metadata": {"finalizers": by}});
+        let held = Patch::Merge(hold(&["e2e.ferrosail.test/hold"]));
+        let params = PatchParams::default();
+        services
+            .patch("edge", &params, &held)
+            .await
+            .expect("a patch");
+        installation.begin_deletion().await;
+        let object = "service deletion-waits/edge";
+        let waiting = |status: &Value| waits_for(status, &["deleting", object, "to end"]);
+        installation.until(10, Health::Progressing, waiting).await;
+        // Later an Event as well, and status tells the way out.
+        let force = |status: &Value| waits_for(status, &[object, base::labels::FORCE_DELETE]);
+        installation.until(40, Health::Progressing, force).await;
+        let (told, _) = eventually(&client, "an Event", 10, || async {
+            let told = installation.told("WaitingToEnd").await;
+            told.first().cloned().ok_or("none".to_owned())
+        })
+        .await;
+        assert!(told.contains(object), "{told}");
+
+        installation
+            .annotate(base::labels::FORCE_DELETE, Some("true"))
+            .await;
+        installation.gone(10).await;
+        let left = services.get("edge").await.expect("its finalizer holds it");
+        assert!(left.metadata.deletion_timestamp.is_some());
+        let (told, _) = eventually(&client, "an Event", 10, || async {
+            let told = installation.told("LeftBehind").await;
+            told.first().cloned().ok_or("none".to_owned())
+        })
+        .await;
+        assert!(
+            told.contains(object) && told.contains(base::labels::FORCE_DELETE),
+            "{told}"
+        );
+        println!("{told}");
+        let free = Patch::Merge(hold(&[]));
+        services
+            .patch("edge", &params, &free)
+            .await
+            .expect("a patch");
+    })
+    .await;
+}
+
+/// A webhook at which nobody answers, asked before a Service of this namespace goes.
+fn deaf(namespace: &str) -> Value {
+    json!({
+        "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration",
+        "metadata": {"name": "deletion-refused"},
+        "webhooks": [{
+            "name": "deaf.ferrosail.test", "failurePolicy": "Fail", "sideEffects": "None",
+            "admissionReviewVersions": ["v1"], "timeoutSeconds": 1,
+            "clientConfig": {"service": {"name": "nobody", "namespace": namespace}},
+            "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}},
+            "rules": [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["DELETE"], "resources": ["services"]}],
+        }],
+    })
+}
+
+#[tokio::test]
+async fn a_deletion_that_is_refused_names_who_refuses_and_goes_on_without_them() {
+    let client = cluster::client().await;
+    let _mesh = mesh::shared(&client).await;
+    namespace::plain(&client, "deletion-refused", async |place| {
+        let installation = Installation::new(&client, &place.name, "refused");
+        installation.apply(lonely(&place.name)).await;
+        let services = cluster::dynamic(&client, "v1", "Service", Some(&place.name));
+        there(&services).await;
+        cluster::apply(&client, deaf(&place.name))
+            .await
+            .expect("a webhook");
+        // It is asked from some moment on.
+        eventually(&client, "deletions are refused", 20, || async {
+            let trial = DeleteParams::default().dry_run();
+            match services.delete("edge", &trial).await {
+                Ok(_) => Err("not yet".to_owned()),
+                Err(_) => Ok(()),
+            }
+        })
+        .await;
+        installation.begin_deletion().await;
+        let refused = |status: &Value| {
+            waits_for(
+                status,
+                &["service deletion-refused/edge", "deaf.ferrosail.test"],
+            )
+        };
+        let status = installation.until(20, Health::Progressing, refused).await;
+        println!("{}", status["message"]);
+        let deployments = cluster::dynamic(&client, "apps/v1", "Deployment", Some(&place.name));
+        let other = deployments.get_opt("edge").await.expect("an answer");
+        assert!(other.is_none(), "what is not refused goes");
+
+        let webhooks = "ValidatingWebhookConfiguration";
+        cluster::dynamic(&client, "admissionregistration.k8s.io/v1", webhooks, None)
+            .delete("deletion-refused", &DeleteParams::default())
+            .await
+            .expect("it can be deleted");
+        let took = installation.gone(60).await;
+        println!("no longer refused: gone after {took:?}");
+        assert!(
+            services.get_opt("edge").await.expect("an answer").is_none(),
+            "Service edge stayed"
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_namespace_goes_with_the_installation_in_it() {
+    let client = cluster::client().await;
+    let _mesh = mesh::shared(&client).await;
+    namespace::plain(&client, "deletion-whole", async |place| {
+        let installation = Installation::new(&client, &place.name, "inside");
+        installation.apply(lonely(&place.name)).await;
+        there(&cluster::dynamic(
+            &client,
+            "v1",
+            "Service",
+            Some(&place.name),
+        ))
+        .await;
+        let namespaces = cluster::dynamic(&client, "v1", "Namespace", None);
+        namespaces
+            .delete(&place.name, &DeleteParams::default())
+            .await
+            .expect("it can be deleted");
+        let (_, took) = eventually(&client, "the namespace is gone", 60, || async {
+            match namespaces.get_opt(&place.name).await {
+                Ok(None) => Ok(()),
+                Ok(Some(left)) => Err(left.data["status"].to_string()),
+                Err(error) => Err(error.to_string()),
+            }
+        })
+        .await;
+        println!("with its namespace: gone after {took:?}");
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn a_paused_installation_is_deleted() {
     let client = cluster::client().await;
@@ -118,17 +316,10 @@ async fn a_paused_installation_is_deleted() {
         let installation = Installation::new(&client, &place.name, "paused");
         installation.apply(lonely(&place.name)).await;
         let services = cluster::dynamic(&client, "v1", "Service", Some(&place.name));
-        eventually(&client, "Service edge", 20, || async {
-            let found = services.get("edge").await;
-            found.map(drop).map_err(|error| error.to_string())
-        })
-        .await;
-        let pause = json!({"metadata": {"annotations": {base::labels::IGNORE_RECONCILE: "true"}}});
+        there(&services).await;
         installation
-            .api()
-            .patch("paused", &PatchParams::default(), &Patch::Merge(pause))
-            .await
-            .expect("an annotation");
+            .annotate(base::labels::IGNORE_RECONCILE, Some("true"))
+            .await;
         let took = installation.delete(60).await;
         println!("paused: gone after {took:?}");
         assert!(
@@ -147,12 +338,8 @@ async fn an_installation_whose_namespace_is_missing_is_deleted() {
         let installation = Installation::new(&client, &place.name, "elsewhere");
         installation.apply(lonely("deletion-elsewhere")).await;
         let namespaces = cluster::dynamic(&client, "v1", "Namespace", None);
-        eventually(&client, "the gateway's namespace", 20, || async {
-            let services = cluster::dynamic(&client, "v1", "Service", Some("deletion-elsewhere"));
-            let found = services.get("edge").await;
-            found.map(drop).map_err(|error| error.to_string())
-        })
-        .await;
+        let elsewhere = Some("deletion-elsewhere");
+        there(&cluster::dynamic(&client, "v1", "Service", elsewhere)).await;
         // Whoever deletes the namespace first takes nothing from the deletion of the rest.
         namespaces
             .delete("deletion-elsewhere", &DeleteParams::default())

@@ -2,6 +2,7 @@
 
 mod adoption;
 mod authorization;
+mod campaign;
 mod canary;
 mod certificates;
 mod changes;
@@ -15,6 +16,7 @@ mod hold;
 mod injection;
 mod install;
 mod istiod;
+mod leader;
 mod mutual_tls;
 mod restarts;
 mod rotation;

@@ -1,15 +1,16 @@
 //! The IstioOperator's status tells the truth, in the forms that kubectl and ArgoCD read.
 
-use e2e::{cluster, eventually::eventually, mesh};
-use kube::api::{DeleteParams, DynamicObject, PostParams};
-use serde_json::{Value, json};
+use std::panic::AssertUnwindSafe;
+use std::time::Instant;
 
-fn condition<'a>(status: &'a Value, type_: &str) -> Option<&'a Value> {
-    status["conditions"]
-        .as_array()?
-        .iter()
-        .find(|condition| condition["type"] == type_)
-}
+use e2e::argocd::Health;
+use e2e::installation::{Installation, condition};
+use e2e::namespace::Namespace;
+use e2e::{cluster, mesh, namespace};
+use futures::FutureExt;
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
+use kube::{Client, ResourceExt};
+use serde_json::{Value, json};
 
 #[tokio::test]
 async fn a_healthy_mesh_says_so_for_each_component() {
@@ -27,8 +28,7 @@ async fn a_healthy_mesh_says_so_for_each_component() {
         ("Reconciling", "False"),
         ("Stalled", "False"),
     ] {
-        let condition =
-            condition(&status, type_).unwrap_or_else(|| panic!("no condition {type_}: {status}"));
+        let condition = condition(&status, type_);
         assert_eq!(condition["status"], expected, "{condition}");
         assert_eq!(
             condition["observedGeneration"], status["observedGeneration"],
@@ -37,111 +37,101 @@ async fn a_healthy_mesh_says_so_for_each_component() {
     }
 }
 
-/// An IstioOperator in a namespace of its own, so that the mesh under test is not touched.
-async fn separate(client: &kube::Client, namespace: &str, spec: Value) -> kube::Api<DynamicObject> {
-    let namespaced =
-        json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}});
-    cluster::apply(client, namespaced)
-        .await
-        .expect("a namespace");
-    let api = cluster::dynamic(
-        client,
-        "install.istio.io/v1alpha1",
-        "IstioOperator",
-        Some(namespace),
-    );
-    let object = json!({
-        "apiVersion": "install.istio.io/v1alpha1", "kind": "IstioOperator",
-        "metadata": {"name": "separate", "namespace": namespace}, "spec": spec
-    });
-    let object: DynamicObject = serde_json::from_value(object).expect("an object");
-    api.create(&PostParams::default(), &object)
-        .await
-        .expect("the API server takes it");
-    api
+/// Whether the node takes new pods.
+async fn schedulable(client: &Client, yes: bool) {
+    let nodes = cluster::dynamic(client, "v1", "Node", None);
+    let patch = Patch::Merge(json!({"spec": {"unschedulable": !yes}}));
+    for node in nodes.list(&ListParams::default()).await.expect("nodes") {
+        nodes
+            .patch(&node.name_any(), &PatchParams::default(), &patch)
+            .await
+            .expect("a node takes a patch");
+    }
 }
 
-async fn remove(client: &kube::Client, api: &kube::Api<DynamicObject>, namespace: &str) {
-    api.delete("separate", &DeleteParams::default())
-        .await
-        .expect("it can be deleted");
-    eventually(client, "it is gone", 30, || async {
-        match api.get_opt("separate").await {
-            Ok(None) => Ok(()),
-            other => Err(format!(
-                "{:?}",
-                other.map(|object| object.map(|object| object.data["status"].clone()))
-            )),
+#[tokio::test]
+async fn a_component_that_loses_its_pods_is_an_error_until_they_are_back() {
+    let client = cluster::client().await;
+    let _mesh = mesh::exclusive(&client).await;
+    let sample = Installation::sample(&client);
+    sample.until(30, Health::Healthy, |_| true).await;
+    schedulable(&client, false).await;
+    let lost = AssertUnwindSafe(async {
+        let place = Namespace::existing(&client, mesh::NAMESPACE);
+        for pod in place.pods_of("istio-egressgateway").await {
+            place
+                .pods()
+                .delete(&pod.name_any(), &DeleteParams::default())
+                .await
+                .expect("a pod can be deleted");
         }
-    })
-    .await;
-    let namespaces = cluster::dynamic(client, "v1", "Namespace", None);
-    namespaces
-        .delete(namespace, &DeleteParams::default())
-        .await
-        .expect("the namespace can be deleted");
+        let lost = |status: &Value| {
+            condition(status, "EgressGatewaysReady")["status"] == "False"
+                && status["componentStatus"]["EgressGateways"]["status"] == "ERROR"
+        };
+        sample.until(40, Health::Degraded, lost).await
+    });
+    let lost = lost.catch_unwind().await;
+    schedulable(&client, true).await;
+    let status = lost.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    println!("{}", status["message"]);
+    assert!(
+        status["message"]
+            .to_string()
+            .contains("istio-egressgateway"),
+        "{status}"
+    );
+    assert_eq!(
+        condition(&status, "PilotReady")["status"],
+        "True",
+        "{status}"
+    );
+    sample.until(60, Health::Healthy, |_| true).await;
 }
 
 #[tokio::test]
 async fn an_unknown_field_is_an_error_that_names_it_and_never_blocks_deletion() {
     let client = cluster::client().await;
     let _mesh = mesh::shared(&client).await;
-    let api = separate(
-        &client,
-        "status-typo",
-        json!({"profile": "empty", "componets": {}}),
-    )
-    .await;
-    let (status, _) = eventually(&client, "ERROR", 20, || async {
-        let status = api
-            .get("separate")
-            .await
-            .map_err(|error| error.to_string())?
-            .data["status"]
-            .clone();
-        match status["status"] == "ERROR" {
-            true => Ok(status),
-            false => Err(status.to_string()),
-        }
+    namespace::plain(&client, "status-typo", async |place| {
+        let installation = Installation::new(&client, &place.name, "separate");
+        installation
+            .apply(json!({"profile": "empty", "componets": {}}))
+            .await;
+        let status = installation.until(20, Health::Degraded, |_| true).await;
+        let message = status["message"].as_str().unwrap_or_default();
+        assert!(
+            message.contains("componets") && message.contains("components"),
+            "{message}"
+        );
+        assert_eq!(condition(&status, "Stalled")["status"], "True", "{status}");
+        installation.delete(30).await;
     })
     .await;
-    let message = status["message"].as_str().unwrap_or_default();
-    assert!(
-        message.contains("componets") && message.contains("components"),
-        "{message}"
-    );
-    assert_eq!(
-        condition(&status, "Stalled").map(|stalled| &stalled["status"]),
-        Some(&json!("True")),
-        "{status}"
-    );
-    remove(&client, &api, "status-typo").await;
 }
 
 #[tokio::test]
 async fn gateways_without_a_control_plane_say_why_at_once() {
     let client = cluster::client().await;
     let _mesh = mesh::shared(&client).await;
-    let spec = json!({
-        "profile": "empty",
-        "values": {"global": {"istioNamespace": "status-lonely"}},
-        "components": {"ingressGateways": [{"name": "lonely", "enabled": true, "namespace": "status-lonely"}]}
-    });
-    let api = separate(&client, "status-lonely", spec).await;
-    let (reason, took) = eventually(&client, "a reason", 20, || async {
-        let status = api
-            .get("separate")
-            .await
-            .map_err(|error| error.to_string())?
-            .data["status"]
-            .clone();
-        let found = condition(&status, "IngressGatewaysReady").cloned();
-        found
-            .filter(|found| found["status"] == "False")
-            .ok_or(status.to_string())
+    namespace::plain(&client, "status-lonely", async |place| {
+        let installation = Installation::new(&client, &place.name, "separate");
+        let begin = Instant::now();
+        installation
+            .apply(json!({
+                "profile": "empty",
+                "values": {"global": {"istioNamespace": place.name}},
+                "components": {"ingressGateways": [{"name": "lonely", "enabled": true, "namespace": place.name}]},
+            }))
+            .await;
+        let status = installation
+            .until(20, Health::Degraded, |status| {
+                condition(status, "IngressGatewaysReady")["reason"] == "ControlPlaneDisabled"
+            })
+            .await;
+        assert_eq!(condition(&status, "IngressGatewaysReady")["status"], "False", "{status}");
+        assert!(begin.elapsed().as_secs() < 5, "{:?}", begin.elapsed());
+        installation.delete(30).await;
     })
     .await;
-    assert_eq!(reason["reason"], "ControlPlaneDisabled", "{reason}");
-    assert!(took.as_secs() < 5, "{took:?}");
-    remove(&client, &api, "status-lonely").await;
 }

@@ -49,11 +49,12 @@ run_apiserver() {
     --requestheader-username-headers X-Remote-User --requestheader-group-headers X-Remote-Group \
     --requestheader-extra-headers-prefix X-Remote-Extra- \
     --audit-policy-file "$STATE/etc/audit.yaml" --audit-log-path "$STATE/log/audit.json" \
-    --audit-log-maxsize 20 --audit-log-maxbackup 1
+    --audit-log-maxsize 100 --audit-log-maxbackup 1
 }
 
 # The rates: each controller asks for a token at the start, which at the default 20 requests per second delays
-# the first ServiceAccount by seconds. The period: an autoscaler acts on minReplicas within 3 s, not 15.
+# the first ServiceAccount by seconds. The period: an autoscaler acts on minReplicas within 3 s, not 15. The grace
+# period: when the API server was away for a minute, the only node is not taken for dead, nor its pods with it.
 run_controller_manager() {
   local pki=$STATE/pki
   "$HYPER/hyper" kube-controller-manager --kubeconfig "$STATE/kubeconfig/kube-controller-manager.conf" \
@@ -62,7 +63,7 @@ run_controller_manager() {
     --root-ca-file "$pki/ca.crt" --requestheader-client-ca-file "$pki/ca.crt" \
     --cluster-signing-cert-file "$pki/ca.crt" --cluster-signing-key-file "$pki/ca.key" \
     --allocate-node-cidrs --cluster-cidr "$(pod_supernets)" --service-cluster-ip-range "$SERVICE_RANGES" \
-    --horizontal-pod-autoscaler-sync-period 3s
+    --horizontal-pod-autoscaler-sync-period 3s --node-monitor-grace-period 5m
 }
 
 # What the node's own ranges are allotted from: the first /24 of a /16, the first /64 of a /56.

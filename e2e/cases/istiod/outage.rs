@@ -16,7 +16,7 @@ const KNOWN: &str = "http://known:8080/";
 const LATE: &str = "http://late:8080/";
 
 /// Deletes istiod's Deployment under a paused operator and waits until its pods are gone.
-async fn take_istiod_away(client: &kube::Client) {
+pub(crate) async fn take_istiod_away(client: &kube::Client) {
     mesh::pause(client, true).await;
     let deployments = cluster::dynamic(client, "apps/v1", "Deployment", Some(mesh::NAMESPACE));
     deployments
@@ -43,7 +43,7 @@ async fn take_istiod_away(client: &kube::Client) {
 }
 
 /// Uid and number of starts of every container, of every pod.
-async fn starts(place: &Namespace) -> BTreeMap<String, (Option<String>, i32)> {
+pub(crate) async fn starts(place: &Namespace) -> BTreeMap<String, (Option<String>, i32)> {
     let pods = place
         .pods()
         .list(&ListParams::default())
@@ -64,7 +64,7 @@ async fn starts(place: &Namespace) -> BTreeMap<String, (Option<String>, i32)> {
     pods.iter().map(entry).collect()
 }
 
-async fn answers(place: &Namespace, app: &str, url: &str, expected: &str) {
+pub(crate) async fn answers(place: &Namespace, app: &str, url: &str, expected: &str) {
     eventually(
         &place.client,
         &format!("{expected} for {app} from {url}"),

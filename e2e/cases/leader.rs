@@ -1,0 +1,156 @@
+//! Two operators, of which one leads: when that one goes, or holds still, the other takes over, and they never fight.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use e2e::namespace::Namespace;
+use e2e::node::Process;
+use e2e::{audit, cluster, eventually::eventually, mesh, operator};
+use kube::Client;
+use kube::api::{DeleteParams, DynamicObject};
+use kube::{Api, ResourceExt};
+
+const BUDGET: &str = "istio-egressgateway";
+
+fn budgets(client: &Client) -> Api<DynamicObject> {
+    cluster::dynamic(
+        client,
+        "policy/v1",
+        "PodDisruptionBudget",
+        Some(mesh::NAMESPACE),
+    )
+}
+
+/// Deletes the budget, and waits until another stands in its place.
+async fn drift(client: &Client, seconds: u64) -> (DynamicObject, Duration) {
+    let budgets = budgets(client);
+    let before = budgets.get(BUDGET).await.expect("it is installed").uid();
+    budgets
+        .delete(BUDGET, &DeleteParams::default())
+        .await
+        .expect("it can be deleted");
+    eventually(client, "the budget is back", seconds, || async {
+        match budgets.get_opt(BUDGET).await {
+            Ok(Some(now)) if now.uid() != before => Ok(now),
+            Ok(_) => Err("it is not".to_owned()),
+            Err(error) => Err(error.to_string()),
+        }
+    })
+    .await
+}
+
+async fn another_leader(place: &Namespace, before: &str) -> String {
+    let (leader, _) = eventually(&place.client, "another leads", 30, || async {
+        let leader = operator::leader(place).await?;
+        match leader == before {
+            true => Err(format!("{before} still leads")),
+            false => Ok(leader),
+        }
+    })
+    .await;
+    leader
+}
+
+/// How often each object was written since `mark` by an operator, and by which pods. What tells of work and is no
+/// object of the installation does not count.
+fn written(mark: u64) -> BTreeMap<String, Vec<String>> {
+    let mut written: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let told = [
+        "/events",
+        "/istiooperators/",
+        "/configmaps/istio-operator-inventory-",
+    ];
+    for write in audit::since(mark) {
+        let by_operator = write.pod.starts_with(operator::NAME) && !write.is_lease();
+        if by_operator && write.code < 300 && !told.iter().any(|part| write.uri.contains(part)) {
+            let path = write.path().to_owned();
+            written.entry(path).or_default().push(write.pod);
+        }
+    }
+    written
+}
+
+/// Asserts that the budget was written once, by this pod if that is known, and nothing else.
+fn assert_one_repair(mark: u64, by: Option<&str>) {
+    let written = written(mark);
+    let of_budget: Vec<_> = written
+        .iter()
+        .filter(|(path, _)| path.ends_with(&format!("/poddisruptionbudgets/{BUDGET}")))
+        .flat_map(|(_, pods)| pods)
+        .collect();
+    assert!(written.len() == 1 && of_budget.len() == 1, "{written:#?}");
+    assert!(
+        by.is_none_or(|by| of_budget[0] == by),
+        "{written:#?}, not by {by:?}"
+    );
+}
+
+#[tokio::test]
+async fn when_the_leader_goes_or_holds_still_another_takes_over_and_they_do_not_fight() {
+    let client = cluster::client().await;
+    let _mesh = mesh::exclusive(&client).await;
+    mesh::wait_until_healthy(&client).await;
+    operator::with_replicas(&client, 2, async |place| {
+        // One that ends gives the Lease up.
+        let (first, _) =
+            eventually(&client, "an operator leads", 30, || operator::leader(place)).await;
+        let mark = audit::mark();
+        place
+            .pods()
+            .delete(&first, &DeleteParams::default())
+            .await
+            .expect("a pod can be deleted");
+        let (_, took) = drift(&client, 20).await;
+        println!("the leader ended: repaired after {took:?}");
+        let second = another_leader(place, &first).await;
+        place.rolled_out(operator::NAME).await;
+        mesh::wait_until_healthy(&client).await;
+        assert_one_repair(mark, None);
+
+        // One that holds still keeps it until it runs out.
+        let still = Process::operator(&second).hold();
+        let mark = audit::mark();
+        let (repaired, took) = drift(&client, 40).await;
+        println!("the leader held still: repaired after {took:?}");
+        let third = another_leader(place, &second).await;
+        let status = mesh::operators(&client)
+            .get(mesh::NAME)
+            .await
+            .expect("it is there");
+
+        // It goes on, with a picture of the cluster that is old by now, and steps back.
+        drop(still);
+        eventually(&client, "the old leader has noticed", 20, || async {
+            let log = place.log(&second, operator::NAME).await;
+            let last = log
+                .lines()
+                .rev()
+                .find(|line| line.contains("leadership changed"));
+            match last.is_some_and(|line| line.contains("leads=false")) {
+                true => Ok(()),
+                false => Err(format!("{last:?}")),
+            }
+        })
+        .await;
+        let now = budgets(&client).get(BUDGET).await.expect("a budget");
+        assert_eq!(
+            now.resource_version(),
+            repaired.resource_version(),
+            "it was changed"
+        );
+        let now = mesh::operators(&client)
+            .get(mesh::NAME)
+            .await
+            .expect("it is there");
+        assert_eq!(now.data["status"], status.data["status"], "status flaps");
+        assert_one_repair(mark, Some(&third));
+
+        let mark = audit::mark();
+        let (_, took) = drift(&client, 5).await;
+        println!("two again: repaired after {took:?}");
+        mesh::wait_until_healthy(&client).await;
+        assert_one_repair(mark, Some(&third));
+    })
+    .await;
+    mesh::wait_until_healthy(&client).await;
+}

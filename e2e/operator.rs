@@ -1,0 +1,98 @@
+//! The operator as it runs in the cluster: its pods, which of them leads, and the cluster without it.
+
+use std::panic::AssertUnwindSafe;
+
+use futures::FutureExt;
+use kube::Client;
+use kube::api::ListParams;
+
+use crate::eventually::eventually;
+use crate::namespace::Namespace;
+use crate::{cluster, mesh};
+
+/// The Deployment, and the value of the label by which its pods are found.
+pub const NAME: &str = "istio-operator";
+
+/// The namespace that it runs in.
+pub async fn place(client: &Client) -> Namespace {
+    let name = match mesh::host(client).await {
+        mesh::Host::Istiod => "istio-operator",
+        mesh::Host::Operator => mesh::NAMESPACE,
+    };
+    Namespace::existing(client, name)
+}
+
+/// The user that its pods are to the API server, and the groups of that.
+pub fn identity(place: &Namespace) -> (String, [String; 3]) {
+    let groups = [
+        "system:serviceaccounts".to_owned(),
+        format!("system:serviceaccounts:{}", place.name),
+        "system:authenticated".to_owned(),
+    ];
+    (
+        format!("system:serviceaccount:{}:{NAME}", place.name),
+        groups,
+    )
+}
+
+/// The pod that holds the Lease.
+///
+/// # Errors
+/// When nobody does, or the API server does not answer.
+pub async fn leader(place: &Namespace) -> Result<String, String> {
+    let leases = cluster::dynamic(
+        &place.client,
+        "coordination.k8s.io/v1",
+        "Lease",
+        Some(&place.name),
+    );
+    let lease = leases
+        .get(base::names::OPERATOR_LEASE)
+        .await
+        .map_err(|error| error.to_string())?;
+    let holder = lease.data["spec"]["holderIdentity"].as_str();
+    match holder.filter(|holder| !holder.is_empty()) {
+        Some(holder) => Ok(holder.to_owned()),
+        None => Err(format!("nobody leads: {}", lease.data["spec"])),
+    }
+}
+
+/// Waits for the end of those that are too many as well: until then they write.
+async fn scale(place: &Namespace, replicas: u32) {
+    place.scale(NAME, replicas).await;
+    place.rolled_out(NAME).await;
+    eventually(&place.client, "no other operator runs", 60, || async {
+        let label = format!("app.kubernetes.io/name={NAME}");
+        let pods = place
+            .pods()
+            .list(&ListParams::default().labels(&label))
+            .await;
+        let count = pods.map_err(|error| error.to_string())?.items.len();
+        (count == replicas as usize)
+            .then_some(())
+            .ok_or_else(|| format!("{count} pods, expected {replicas}"))
+    })
+    .await;
+}
+
+/// Runs `body` with that many replicas; afterwards there is one again, whatever became of it.
+pub async fn with_replicas(client: &Client, replicas: u32, body: impl AsyncFnOnce(&Namespace)) {
+    let place = place(client).await;
+    scale(&place, replicas).await;
+    let outcome = AssertUnwindSafe(body(&place)).catch_unwind().await;
+    scale(&place, 1).await;
+    eventually(client, "an operator leads", 60, || async {
+        let leader = leader(&place).await?;
+        let pods = place.pods_by("app.kubernetes.io/name", NAME).await;
+        let names = pods.iter().filter_map(|pod| pod.metadata.name.clone());
+        let names: Vec<_> = names.collect();
+        names
+            .contains(&leader)
+            .then_some(())
+            .ok_or_else(|| format!("{leader} leads, not {names:?}"))
+    })
+    .await;
+    if let Err(panic) = outcome {
+        std::panic::resume_unwind(panic);
+    }
+}
