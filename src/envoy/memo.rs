@@ -30,7 +30,7 @@ pub struct Memo {
     /// Virtual hosts of services without a VirtualService, but for names and domains.
     pub(crate) defaults: Results<(Same<Scope>, Same<OutboundService>, u16), Rest>,
     /// Virtual hosts, by their route configuration, name and domains.
-    pub(crate) hosts: Results<(Arc<str>, Arc<str>, Names, Same<Rest>), Resource>,
+    pub(crate) hosts: Results<VirtualHost, Resource>,
     /// Everything else, by its type and the part of the scope that it is made from.
     pub(crate) sets: Results<(&'static str, Same<Scope>), Set>,
     /// Routes of sidecars, by what they are made from and which are asked for.
@@ -39,6 +39,9 @@ pub struct Memo {
     pub(crate) last: RefCell<HashMap<(&'static str, String), Table>>,
     pub(crate) last_views: RefCell<Views>,
 }
+
+/// Its route configuration, its name, its domains, and the rest of it.
+type VirtualHost = (Arc<str>, Arc<str>, Names, Same<Rest>);
 
 /// What domains are of: a service, and a port when each is told with it.
 type Named = (Same<Scope>, Same<Service>, Option<u16>);

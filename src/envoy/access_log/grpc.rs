@@ -67,7 +67,6 @@ pub(super) fn http(log: &HttpLog, at: &Destination) -> Any {
         additional_request_headers_to_log: log.additional_request_headers_to_log.clone(),
         additional_response_headers_to_log: log.additional_response_headers_to_log.clone(),
         additional_response_trailers_to_log: log.additional_response_trailers_to_log.clone(),
-        ..Default::default()
     }
     .pack()
 }

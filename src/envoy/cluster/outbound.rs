@@ -367,7 +367,7 @@ fn put_metadata(
                 field(fields, "services", &|value| {
                     value.nested(LIST, |list| {
                         if !dynamic {
-                            list.nested(VALUES, &service_facts);
+                            list.nested(VALUES, service_facts);
                         }
                     });
                 });
