@@ -12,6 +12,9 @@ use super::answer::{Stage, Step, step};
 use super::call::{Connection, Request};
 use super::matching;
 
+/// How the names of rules of an authorizer begin.
+const AUTHORIZER: &str = "istio-ext-authz";
+
 /// What was checked, and why it is not allowed.
 pub(super) struct Checked {
     pub(super) step: Step,
@@ -52,6 +55,8 @@ fn checked(
     let Some(rules) = rules else {
         let would = shadow.map(|rules| of.verdict(rules));
         let said = match would {
+            // Rules of an authorizer only say what it is asked about.
+            Some((false, Some(by))) if by.starts_with(AUTHORIZER) => "leaves it to an authorizer",
             Some((false, _)) => "would deny it, but is only tried",
             _ => "denies nothing",
         };
@@ -67,7 +72,9 @@ fn checked(
         Some(object) => vec![object],
         None => objects(rules),
     };
+    let notes = rules.action == wire::rbac::Action::Log as i32;
     let said = match (allowed, deny) {
+        _ if notes => "only notes it",
         (true, true) => "no rule denies it",
         (true, false) => "a rule allows it",
         (false, true) => "a rule denies it",
@@ -103,7 +110,7 @@ fn objects(rules: &wire::Rbac) -> Vec<ObjectRef> {
 
 /// The AuthorizationPolicy in the name of a rule: `ns[shop]-policy[web]-rule[0]`.
 fn object(name: &str) -> Option<ObjectRef> {
-    let rest = name.strip_prefix("ns[")?;
+    let (_, rest) = name.split_once("ns[")?;
     let (namespace, rest) = rest.split_once("]-policy[")?;
     let (name, _) = rest.split_once("]-rule[")?;
     Some(ObjectRef {
@@ -191,7 +198,9 @@ impl Of<'_> {
         let template = template.split('"').next().unwrap_or_default();
         let pattern = regex::escape(template)
             .replace(r"\{\*\*\}", ".*")
-            .replace(r"\{\*\}", "[^/]+");
+            .replace(r"\{\*\}", "[^/]+")
+            .replace(r"\*\*", ".*")
+            .replace(r"\*", "[^/]+");
         let regex = matching::regex(&format!("^{pattern}$"));
         self.request.is_some_and(|request| {
             regex.is_some_and(|regex| regex.is_match(request.path_only().as_bytes()))
