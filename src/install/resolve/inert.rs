@@ -37,6 +37,7 @@ pub(super) const INERT: &[&str] = &[
 /// Variables that the discovery role takes where its command line says nothing. A test of that role
 /// keeps the list true.
 pub const READ_BY_DISCOVERY: &[&str] = &[
+    "BLOCKED_CIDRS_IN_JWKS_URIS",
     "CLUSTER_ID",
     "COMPLIANCE_POLICY",
     "DEFAULT_WORKLOAD_CERT_TTL",
@@ -44,6 +45,7 @@ pub const READ_BY_DISCOVERY: &[&str] = &[
     "MAX_WORKLOAD_CERT_TTL",
     "PILOT_CERT_PROVIDER",
     "PILOT_ENABLE_XDS_IDENTITY_CHECK",
+    "PILOT_JWT_PUB_KEY_REFRESH_INTERVAL",
     "POD_NAME",
     "POD_NAMESPACE",
     "REVISION",
