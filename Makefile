@@ -8,7 +8,7 @@ help:
 	@echo "                   the same on an existing cluster, after asking (YES=1 answers)"
 	@echo "make down          end the cluster of make up"
 	@echo "make test          every test, the end-to-end ones on a second cluster of their own"
-	@echo "make campaign      what takes hours: the operator ended at every write, ten minutes without any; ONLY=<part> for one"
+	@echo "make campaign      what takes hours: fuzzing, the operator ended at every write, ten minutes without any; ONLY=fuzz|kills|quiet"
 	@echo "make bench         times of generation; with LOAD_TOOLS=<folder> also of pushes to 1,000 simulated proxies"
 	@echo "make images        OCI archives of pilot, proxyv2 and bookinfo in target/images"
 	@echo "make clean-cache   remove what was built for clusters, about 1 GB in ~/.cache/ferrosail"
