@@ -92,7 +92,7 @@ async fn grpc(path: &str, mut body: Incoming) -> Answer {
             continue;
         };
         frames.push(&data);
-        while let Some(message) = frames.next() {
+        while let Some(message) = frames.whole() {
             print(read(&message));
         }
     }

@@ -13,7 +13,7 @@ impl Frames {
     }
 
     /// The next message that is there whole.
-    pub fn next(&mut self) -> Option<Bytes> {
+    pub fn whole(&mut self) -> Option<Bytes> {
         let header = self.0.get(..5)?;
         let length = u32::from_be_bytes([header[1], header[2], header[3], header[4]]);
         let length = usize::try_from(length).ok()?;
@@ -36,9 +36,9 @@ mod tests {
         let mut found = Vec::new();
         for byte in bytes {
             frames.push(&[byte]);
-            found.extend(frames.next());
+            found.extend(frames.whole());
         }
         assert_eq!(found, [&[7, 8][..], &[], &[9]]);
-        assert_eq!(frames.next(), None);
+        assert_eq!(frames.whole(), None);
     }
 }
