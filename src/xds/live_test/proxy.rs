@@ -180,6 +180,7 @@ fn bootstrap_of(case: &Case) -> Result<Value, String> {
     let made = bootstrap::bootstrap(&facts, &config.map_err(|error| error.to_string())?);
     let mut json = made.json;
     json["node"]["id"] = case.node["id"].clone();
+    json["node"]["cluster"] = case.proxy.node_cluster.clone().into();
     json["node"]["metadata"] = metadata.clone();
     json["node"]["locality"] = case.node["locality"].clone();
     json["admin"]["address"] = json!({"pipe": {"path": "./admin"}});

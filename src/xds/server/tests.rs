@@ -337,11 +337,18 @@ async fn whose_account_may_not_read_secrets_gets_authorities_only() {
 async fn a_right_that_comes_later_counts_without_another_change() {
     let mut running = running(Access::Authenticated(Arc::new(Later::default()))).await;
     let asks = vec![first(SECRET, &["tls"])];
-    let (_sender, mut stream) = open(&mut running, Some("web"), asks).await.expect("open");
+    let (sender, mut stream) = open(&mut running, Some("web"), asks).await.expect("open");
     let mut names = Vec::new();
     while names.is_empty() {
         let response = next(&mut stream).await.expect("an answer");
         names.extend(response.resources.into_iter().map(|found| found.name));
+        // Nothing follows an answer that was not acknowledged.
+        let ack = DeltaDiscoveryRequest {
+            type_url: SECRET.to_owned(),
+            response_nonce: response.nonce,
+            ..Default::default()
+        };
+        sender.send(ack).await.expect("open");
     }
     assert_eq!(names, ["tls"]);
     running.shutdown.cancel();
