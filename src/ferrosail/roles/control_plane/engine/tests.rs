@@ -159,15 +159,16 @@ impl Running {
     }
 }
 
-async fn until(has: &mut Has, what: impl Fn(&Resources) -> bool) {
+async fn until(has: &mut Has, after: &str, what: impl Fn(&Resources) -> bool) {
     let there = timeout(SOON, has.wait_for(|resources| what(resources))).await;
-    there.expect("in time").expect("it runs");
+    let there = there.unwrap_or_else(|_| panic!("not in time after {after}"));
+    there.expect("it runs");
 }
 
-/// A bad object, and the fields that are wrong.
+/// A bad object, and what is wrong with it: `field words`.
 struct Bad {
     object: Value,
-    fields: BTreeSet<String>,
+    wrong: BTreeSet<String>,
 }
 
 /// Those that the rules of validation are tested with, as far as their kinds are Istio's.
@@ -194,13 +195,12 @@ fn bad_objects() -> Vec<Bad> {
                 continue;
             }
             let name = object["metadata"]["name"].as_str().expect("a name");
-            let errors = said.lines().filter_map(|line| {
-                let rest = line.strip_prefix(name)?.strip_prefix(": Error ")?;
-                Some(rest.split(' ').next().unwrap_or_default().to_owned())
-            });
-            let fields: BTreeSet<String> = errors.collect();
-            if !fields.is_empty() {
-                bad.push(Bad { object, fields });
+            let errors = said
+                .lines()
+                .filter_map(|line| line.strip_prefix(name)?.strip_prefix(": Error "));
+            let wrong: BTreeSet<String> = errors.map(str::to_owned).collect();
+            if !wrong.is_empty() {
+                bad.push(Bad { object, wrong });
             }
         }
     }
@@ -214,13 +214,15 @@ fn text(objects: &[Bad]) -> String {
     documents.chain([MARKER.to_owned()]).collect()
 }
 
-fn fields_of(findings: &Findings, object: &Value) -> BTreeSet<String> {
+fn wrong_with(findings: &Findings, object: &Value) -> BTreeSet<String> {
     let of_object = findings.values().filter(|finding| {
         let subject = &finding.subject;
         object["kind"] == *subject.kind && object["metadata"]["name"] == *subject.name
     });
     let problems = of_object.flat_map(|finding| &finding.problems);
-    problems.map(|problem| problem.field.clone()).collect()
+    problems
+        .map(|problem| format!("{} {}", problem.field, problem.message))
+        .collect()
 }
 
 #[tokio::test]
@@ -232,23 +234,24 @@ async fn bad_objects_are_each_named_and_change_nothing_for_others() {
     // In the order in which they are told of changes.
     let sidecar = running.proxy("sidecar", "bank").await;
     let gateway = running.proxy("router", "bank").await;
-    let mut beside = running.proxy("sidecar", "shop").await;
+    // A gateway sees every service, whatever a Sidecar beside it says.
+    let mut beside = running.proxy("router", "shop").await;
     let before = [&sidecar, &gateway, &beside].map(|has| has.borrow().clone());
     assert!(before[0].of_type(CLUSTER).count() > 2);
 
     running.folder.write("bad.yaml", &text(&bad));
     // They stop no push, not even where they are visible.
-    until(&mut beside, |resources| {
+    until(&mut beside, "all of them", |resources| {
         resources.get(CLUSTER, MARKED).is_some()
     })
     .await;
     let named = timeout(SOON, findings.wait_for(|found| found.len() >= bad.len())).await;
     let named = named.expect("in time").expect("it runs").clone();
-    for Bad { object, fields } in &bad {
+    for Bad { object, wrong } in &bad {
         let metadata = &object["metadata"];
         assert_eq!(
-            fields_of(&named, object),
-            *fields,
+            wrong_with(&named, object),
+            *wrong,
             "{} {metadata}",
             object["kind"]
         );
@@ -259,7 +262,10 @@ async fn bad_objects_are_each_named_and_change_nothing_for_others() {
 
     // What is wrong is over with the objects, and everybody has what there was.
     std::fs::remove_file(running.folder.0.join("bad.yaml")).expect("removed");
-    until(&mut beside, |resources| *resources == *before[2]).await;
+    until(&mut beside, "their end", |resources| {
+        *resources == *before[2]
+    })
+    .await;
     let cleared = timeout(SOON, findings.wait_for(Findings::is_empty)).await;
     cleared.expect("in time").expect("it runs");
     running.shutdown.cancel();
@@ -283,7 +289,7 @@ async fn no_bad_object_stops_the_push_that_it_is_part_of() {
     let (push, pushing) = xds::push(mesh, world, shutdown.clone());
     tokio::spawn(pushing);
     let mut beside = push
-        .subscribe(proxy("sidecar", "shop"))
+        .subscribe(proxy("router", "shop"))
         .await
         .expect("it runs");
     for (number, Bad { object, .. }) in bad_objects().iter().enumerate() {
@@ -295,7 +301,7 @@ async fn no_bad_object_stops_the_push_that_it_is_part_of() {
         worlds.send_replace(world);
         meshes.send_replace(mesh);
         let marked = MARKED.replace("marker", &name);
-        until(&mut beside, |resources| {
+        until(&mut beside, &object.to_string(), |resources| {
             resources.get(CLUSTER, &marked).is_some()
         })
         .await;
