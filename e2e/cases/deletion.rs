@@ -203,6 +203,19 @@ async fn a_deletion_that_waits_says_for_what_and_an_annotation_ends_it() {
             "{told}"
         );
         println!("{told}");
+        // Nothing else stays behind, not even what pods would have needed to the last.
+        let roles = cluster::dynamic(
+            &client,
+            "rbac.authorization.k8s.io/v1",
+            "Role",
+            Some(&place.name),
+        );
+        eventually(&client, "no Role", 10, || async {
+            let left = roles.list(&ListParams::default()).await;
+            let left = left.map_err(|error| error.to_string())?.items;
+            left.is_empty().then_some(()).ok_or(format!("{left:?}"))
+        })
+        .await;
         let free = Patch::Merge(hold(&[]));
         services
             .patch("edge", &params, &free)

@@ -34,8 +34,12 @@ pub async fn finalize(cr: &DynamicObject, ctx: &Context, memory: &mut Memory) ->
     }
     let owner = owner_of(cr);
     let age = age_of_deletion(cr);
+    let forced = cr
+        .annotations()
+        .get(labels::FORCE_DELETE)
+        .is_some_and(|value| value == "true");
     let mut failures = Vec::new();
-    match to_delete(ctx, &owner, memory, age).await {
+    match to_delete(ctx, &owner, memory, forced || age >= PATIENCE).await {
         Ok(doomed) => {
             for live in doomed {
                 match remove(ctx, &live, &ctx.metrics.deletions).await {
@@ -47,10 +51,6 @@ pub async fn finalize(cr: &DynamicObject, ctx: &Context, memory: &mut Memory) ->
         Err(error) => failures.push(failed(ctx, &error)),
     }
     let left = left(ctx, &owner);
-    let forced = cr
-        .annotations()
-        .get(labels::FORCE_DELETE)
-        .is_some_and(|value| value == "true");
     let done = left.is_empty() && failures.is_empty();
     if !done && age < LIMIT && !forced {
         let waiting = left
@@ -75,12 +75,17 @@ pub async fn finalize(cr: &DynamicObject, ctx: &Context, memory: &mut Memory) ->
         let note = "every object of this installation is gone".to_owned();
         announce(ctx, cr, News::Deleted, None, note).await;
     } else {
-        failures.extend(left);
+        // The rest was asked to go a moment ago, and nobody is known to hold it.
+        failures.extend(held(ctx, &owner));
         let why = match forced {
             true => format!("as annotation {} asks", labels::FORCE_DELETE),
             false => format!("after {} s", LIMIT.as_secs()),
         };
-        let note = format!("let go {why} with these left: {}", failures.join(", "));
+        let left = match failures.is_empty() {
+            true => "nothing that is known to be held".to_owned(),
+            false => failures.join(", "),
+        };
+        let note = format!("let go {why} with these left: {left}");
         announce(ctx, cr, News::LeftBehind, None, note).await;
     }
     Outcome::Silent
@@ -91,19 +96,20 @@ fn waits(age: Duration, left: Vec<String>) -> Outcome {
     Outcome::Deleting(Waiting { left, told })
 }
 
-/// What is to be deleted in this step. What others need as well is theirs from now on.
+/// What is to be deleted in this step, all of it where pods are not waited for. What others need as well is theirs
+/// from now on.
 async fn to_delete(
     ctx: &Context,
     owner: &Owner,
     memory: &mut Memory,
-    age: Duration,
+    at_once: bool,
 ) -> Result<Vec<Live>, rollout::Error> {
     ctx.recall_record(owner, memory).await?;
     let others = ctx.others_for_certain(owner).await?;
     let mut doomed: Vec<Live> = {
         let inventory = ctx.inventory();
         let remains = prune::remains(&inventory, owner);
-        let last = match remains.first.is_empty() || age >= PATIENCE {
+        let last = match remains.first.is_empty() || at_once {
             true => remains.last.as_slice(),
             false => &[],
         };
@@ -119,11 +125,20 @@ async fn to_delete(
 
 /// What is left of an installation, what others need apart.
 fn left(ctx: &Context, owner: &Owner) -> Vec<String> {
+    remaining(ctx, owner, |_| true)
+}
+
+/// What was asked to go and is still there.
+fn held(ctx: &Context, owner: &Owner) -> Vec<String> {
+    remaining(ctx, owner, |live| live.deleting)
+}
+
+fn remaining(ctx: &Context, owner: &Owner, wanted: fn(&Live) -> bool) -> Vec<String> {
     let others = ctx.others(owner);
     let inventory = ctx.inventory();
     let remains = prune::remains(&inventory, owner);
     let all = remains.first.iter().chain(&remains.last);
-    all.filter(|live| !others.need(&live.reference))
+    all.filter(|live| wanted(live) && !others.need(&live.reference))
         .map(|live| live.reference.to_string())
         .collect()
 }
