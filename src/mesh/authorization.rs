@@ -270,7 +270,9 @@ pub(crate) fn problems(mesh: &Mesh) -> Vec<Problem> {
 fn unsayable(reference: &ObjectRef, spec: &AuthorizationPolicy) -> Vec<Problem> {
     let closed = match spec.action {
         Action::Allow => "the rule lets nobody in",
-        Action::Deny | Action::Audit | Action::Custom => "the rule holds as if this were not written",
+        Action::Deny | Action::Audit | Action::Custom => {
+            "the rule holds as if this were not written"
+        }
     };
     let mut found = Vec::new();
     let mut report = |field: String, reason: String| {
