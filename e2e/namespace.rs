@@ -265,3 +265,21 @@ pub async fn restart(client: &Client, namespace: &str, deployment: &str) {
         .await
         .unwrap_or_else(|error| panic!("{deployment}: {error}"));
 }
+
+/// Whether nothing is left of namespaces that earlier cases deleted.
+///
+/// # Errors
+/// Which one is still there, or why that is not known.
+pub async fn none_is_ending(client: &Client) -> Result<(), String> {
+    let all = Api::<Object>::all(client.clone())
+        .list(&ListParams::default())
+        .await
+        .map_err(|error| error.to_string())?;
+    match all
+        .iter()
+        .find(|namespace| namespace.metadata.deletion_timestamp.is_some())
+    {
+        Some(ending) => Err(format!("namespace {} ends", ending.name_any())),
+        None => Ok(()),
+    }
+}

@@ -6,7 +6,7 @@ use e2e::argocd::Health;
 use e2e::installation::{Installation, condition};
 use e2e::{cluster, eventually::eventually, listing, mesh, namespace};
 use kube::api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams};
-use kube::{Api, ResourceExt};
+use kube::Api;
 use serde_json::{Value, json};
 
 /// What stays after a deletion, or comes and goes by itself: the CRDs and the API groups they
@@ -36,14 +36,8 @@ async fn after_deletion_the_api_holds_what_it_held_before() {
     let client = cluster::client().await;
     let _mesh = mesh::bare(&client).await;
     // A namespace that an earlier case deletes, or a pod that ends, may still be on its way out.
-    let namespaces = cluster::dynamic(&client, "v1", "Namespace", None);
     let (before, _) = eventually(&client, "nothing is in motion", 60, || async {
-        let all = namespaces.list(&ListParams::default()).await;
-        let all = all.map_err(|error| error.to_string())?;
-        let ending = |namespace: &&DynamicObject| namespace.metadata.deletion_timestamp.is_some();
-        if let Some(ending) = all.iter().find(ending) {
-            return Err(format!("namespace {} ends", ending.name_any()));
-        }
+        namespace::none_is_ending(&client).await?;
         let first = lasting(&client).await;
         tokio::time::sleep(std::time::Duration::from_secs(2)).await;
         let second = lasting(&client).await;

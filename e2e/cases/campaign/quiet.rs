@@ -8,7 +8,7 @@ use e2e::{audit, cluster, http, mesh, operator};
 use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 
-use crate::writes::by_operator;
+use crate::writes::{by_operator, settled};
 
 const WATCHED: Duration = Duration::from_secs(600);
 /// Three times this is less than [`WATCHED`].
@@ -58,7 +58,7 @@ async fn nothing_is_written_for_an_unchanged_resource_in_ten_minutes_with_three_
     let _mesh = mesh::exclusive(&client).await;
     let place = operator::place(&client).await;
     start_with(&place, json!([format!("--resync={}", RESYNC.as_secs())])).await;
-    mesh::wait_until_healthy(&client).await;
+    settled(&client).await;
     let (mark, before) = (audit::mark(), passes(&place).await);
     tokio::time::sleep(WATCHED).await;
     let passes = passes(&place).await - before;

@@ -3,13 +3,13 @@
 use e2e::{audit, cluster, eventually::eventually, mesh};
 use kube::api::{DeleteParams, ListParams};
 
-use crate::writes::by_operator;
+use crate::writes::{by_operator, settled};
 
 #[tokio::test]
 async fn nothing_is_written_after_the_operator_was_started_anew() {
     let client = cluster::client().await;
     let _mesh = mesh::exclusive(&client).await;
-    mesh::wait_until_healthy(&client).await;
+    settled(&client).await;
     let pods = cluster::dynamic(&client, "v1", "Pod", Some("istio-operator"));
     let mark = audit::mark();
     let params = ListParams::default();
