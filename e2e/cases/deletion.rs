@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use e2e::argocd::Health;
 use e2e::installation::{Installation, condition};
 use e2e::{cluster, eventually::eventually, listing, mesh, namespace};
-use kube::api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams};
 use kube::Api;
+use kube::api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams};
 use serde_json::{Value, json};
 
 /// What stays after a deletion, or comes and goes by itself: the CRDs and the API groups they
