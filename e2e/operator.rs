@@ -35,6 +35,17 @@ pub fn identity(place: &Namespace) -> (String, [String; 3]) {
     )
 }
 
+/// What one of its pods wrote; where it hosts the control plane, its container bears that one's name.
+pub async fn log(place: &Namespace, pod: &str) -> String {
+    let object = place.pods().get(pod).await;
+    let spec = object.ok().and_then(|object| object.spec);
+    let container = spec.and_then(|spec| spec.containers.into_iter().next());
+    match container {
+        Some(container) => place.log(pod, &container.name).await,
+        None => format!("there is no pod {pod}"),
+    }
+}
+
 /// The pod that holds the Lease.
 ///
 /// # Errors

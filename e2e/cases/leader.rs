@@ -121,7 +121,7 @@ async fn when_the_leader_goes_or_holds_still_another_takes_over_and_they_do_not_
         // It goes on, with a picture of the cluster that is old by now, and steps back.
         drop(still);
         eventually(&client, "the old leader has noticed", 20, || async {
-            let log = place.log(&second, operator::NAME).await;
+            let log = operator::log(place, &second).await;
             let last = log
                 .lines()
                 .rev()
