@@ -95,7 +95,7 @@ fn overlaps(report: &mut Report, injectors: &[&Object]) {
             };
             let taking: Vec<&(&Object, &Value)> =
                 hooks.iter().filter(|(_, hook)| takes(hook)).collect();
-            for (object, hook) in taking.iter().filter(|_| taking.len() > 1) {
+            for (object, hook) in taking.iter().filter(|_| !one_injector(&taking)) {
                 let name = |object: &Object, hook: &Value| {
                     format!(
                         "{}/{}",
@@ -120,6 +120,18 @@ fn overlaps(report: &mut Report, injectors: &[&Object]) {
             }
         }
     }
+}
+
+/// Whether one service is called by all. What it is asked a second time it has injected already, so the webhook of a
+/// tag may stand beside that of its revision.
+fn one_injector(taking: &[&(&Object, &Value)]) -> bool {
+    let mut called = taking
+        .iter()
+        .map(|(_, hook)| &hook["clientConfig"]["service"]);
+    let Some(first) = called.next() else {
+        return true;
+    };
+    taking.len() == 1 || !first.is_null() && called.all(|other| other == first)
 }
 
 /// Labels that decide about injection: none, each value of one label, and all that with each revision.
