@@ -24,7 +24,7 @@ lay_out() {
 
   put "$ENVOY_BINARY" "$envoy/usr/local/bin"
   # Whom proxies trust outside the mesh, when a rule names nobody else.
-  [ ! -e /etc/ssl/certs/ca-certificates.crt ] || put /etc/ssl/certs/ca-certificates.crt "$envoy/etc/ssl/certs"
+  put "$PACKAGES/usr/lib/ssl/certs/ca-certificates.crt" "$envoy/etc/ssl/certs"
 
   for file in "${multi[@]}"; do put "$file" "$iptables/usr/sbin"; done
   for file in $(libraries "${multi[@]}" | grep "^$PACKAGES"); do put "$file" "$iptables/usr/lib/$(uname -m)-linux-gnu"; done

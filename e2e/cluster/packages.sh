@@ -3,7 +3,7 @@
 set -euo pipefail
 . "$(dirname "$0")/settings.sh"
 
-programs=(containerd runc containernetworking-plugins iptables nftables conntrack busybox-static)
+programs=(containerd runc containernetworking-plugins iptables nftables conntrack busybox-static ca-certificates)
 libraries=(libnftnl11 libnftables1 libjansson4 libip4tc2 libip6tc2 libxtables12 libnetfilter-conntrack3
   libnfnetlink0 libmnl0 libseccomp2 libgmp10 libedit2 libbsd0 libmd0 libtinfo6 libreadline8)
 
@@ -34,12 +34,16 @@ unpack() {
   for program in iptables ip6tables; do
     for suffix in "" -save -restore; do ln -sf xtables-nft-multi "$1/usr/sbin/$program$suffix"; done
   done
+  # And this bundle, of all that the package holds.
+  mkdir -p "$1/usr/lib/ssl/certs"
+  cat "$1"/usr/share/ca-certificates/*/*.crt > "$1/usr/lib/ssl/certs/ca-certificates.crt"
   rm -rf "$work" "$1/usr/share" "$1/etc" "$1/var"
   complete "$1"
 }
 
 complete() {
   local program missing
+  grep --quiet "BEGIN CERTIFICATE" "$1/usr/lib/ssl/certs/ca-certificates.crt" || fail "packages: ca-certificates holds no certificate"
   for program in "$1"/usr/bin/{containerd,ctr,containerd-shim-runc-v2} "$1"/usr/sbin/{runc,nft,xtables-nft-multi,conntrack} "$1"/usr/lib/cni/bridge; do
     [ -e "$program" ] || fail "packages: ${program#"$1"} is in none of ${programs[*]}"
     missing=$(LD_LIBRARY_PATH="$1/usr/lib/$(uname -m)-linux-gnu" ldd "$program" | sed -n 's/ => not found//p' | xargs)
