@@ -68,7 +68,7 @@ impl Installation {
         let inventory = self.inventory(cluster).await?;
         let remove = self.superfluous(&inventory);
         let objects = self.manifest.objects();
-        plan::plan(&cluster.client, objects, remove)
+        plan::plan(&cluster.client, objects, remove, |_, _| None)
             .await
             .map_err(|error| error.to_string())
     }

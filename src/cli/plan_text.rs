@@ -9,7 +9,7 @@ pub(crate) fn print(plan: &Plan, whole: bool) -> String {
         return "nothing would change\n".to_owned();
     }
     let mut text = String::new();
-    let (mut created, mut changed, mut removed) = (0, 0, 0);
+    let (mut created, mut changed, mut removed, mut refused) = (0, 0, 0, 0);
     for change in &plan.objects {
         match &change.action {
             Action::Create => {
@@ -19,6 +19,10 @@ pub(crate) fn print(plan: &Plan, whole: bool) -> String {
             Action::Remove => {
                 removed += 1;
                 text += &format!("remove {}\n", change.object);
+            }
+            Action::Refuse(why) => {
+                refused += 1;
+                text += &format!("refuse {}\n    {why}\n", change.object);
             }
             Action::Change(fields) => {
                 changed += 1;
@@ -37,7 +41,11 @@ pub(crate) fn print(plan: &Plan, whole: bool) -> String {
             text += &diff.unified_diff().context_radius(3).to_string();
         }
     }
-    text + &format!("{created} to create, {changed} to change, {removed} to remove\n")
+    let refused = match refused {
+        0 => String::new(),
+        count => format!(", {count} refused"),
+    };
+    text + &format!("{created} to create, {changed} to change, {removed} to remove{refused}\n")
 }
 
 #[cfg(test)]
@@ -76,13 +84,14 @@ mod tests {
                 change("a", Action::Create, false, true),
                 change("b", Action::Change(vec![field]), true, true),
                 change("c", Action::Remove, true, false),
+                change("d", Action::Refuse("is forbidden".to_owned()), true, true),
             ],
         };
         let text = print(&plan, false);
         let expected = "create deployment istio-system/a\nchange deployment istio-system/b\n    spec.replicas ";
         assert!(text.starts_with(expected), "{text}");
         assert!(
-            text.ends_with("1 to create, 1 to change, 1 to remove\n"),
+            text.ends_with("    is forbidden\n1 to create, 1 to change, 1 to remove, 1 refused\n"),
             "{text}"
         );
         let whole = print(&plan, true);

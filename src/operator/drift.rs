@@ -97,12 +97,14 @@ pub fn foreign(existing: &DynamicObject) -> Option<String> {
 
 /// Whether someone has asked, on the resource or on the object, that it be taken over.
 pub fn may_adopt(cr: &DynamicObject, existing: &DynamicObject) -> bool {
-    [cr, existing].into_iter().any(|object| {
-        let annotations = object.metadata.annotations.as_ref();
-        annotations
-            .and_then(|annotations| annotations.get(labels::ADOPT))
-            .is_some_and(|value| value == "true")
-    })
+    [cr, existing].into_iter().any(asks_to_adopt)
+}
+
+/// Whether the annotation stands on this one.
+pub fn asks_to_adopt(object: &DynamicObject) -> bool {
+    let annotations = object.metadata.annotations.as_ref();
+    let adopt = annotations.and_then(|annotations| annotations.get(labels::ADOPT));
+    adopt.is_some_and(|value| value == "true")
 }
 
 /// Judges one object of `component` of `owner`.

@@ -1,10 +1,12 @@
 //! What a pause holds back: which objects are not as specified, and, by a dry run, what would
 //! happen without the pause. Writes nothing.
 
-use base::ObjectRef;
+use std::time::Instant;
+
+use base::{ObjectRef, labels};
 use install::{ComponentManifest, Manifest, Object};
 use kube::api::DynamicObject;
-use rollout::{Live, plan};
+use rollout::{Action, Live, Plan, plan};
 
 use crate::context::{Context, owner_of};
 use crate::drift::{self, Attempt, Cause, Verdict};
@@ -15,13 +17,47 @@ use crate::removal::{failed, superfluous};
 pub struct Held<'a> {
     /// As it should be.
     pub object: &'a Object,
-    /// What is the matter with it.
-    pub why: String,
+    /// What is the matter with it, as far as watches show.
+    why: String,
+    /// Whether no watch shows it: it bears no label of ours, or does not exist.
+    unseen: bool,
     attempt: Attempt,
 }
 
+impl Held<'_> {
+    /// What is the matter with it. What no watch shows is told as the plan found it.
+    pub fn told(&self, plan: Option<&HeldPlan>) -> String {
+        let reference = &self.object.reference;
+        let found = plan.and_then(|known| {
+            let mut changes = known.plan.objects.iter();
+            changes.find(|change| change.object == *reference)
+        });
+        match found.map(|change| &change.action) {
+            Some(Action::Refuse(why)) => format!("{reference} {why}"),
+            Some(Action::Change(_)) if self.unseen => format!("{reference} is not as specified"),
+            _ => self.why.clone(),
+        }
+    }
+}
+
+/// What would happen without the pause.
+#[derive(Debug)]
+pub struct HeldPlan {
+    /// As the API server answered.
+    pub plan: Plan,
+    basis: Basis,
+    since: Instant,
+}
+
+/// The state of affairs that a plan is made for.
+#[derive(Debug, PartialEq)]
+struct Basis {
+    adopts: bool,
+    attempts: Vec<(ObjectRef, Attempt)>,
+}
+
 /// The objects of a component that are not as specified.
-pub fn held<'a>(
+pub fn held_of<'a>(
     cr: &DynamicObject,
     ctx: &Context,
     memory: &Memory,
@@ -52,6 +88,7 @@ pub fn held<'a>(
         Some(Held {
             object,
             why,
+            unseen: live.is_none(),
             attempt: drift::attempt(object, live),
         })
     };
@@ -59,7 +96,7 @@ pub fn held<'a>(
 }
 
 /// Brings `memory.plan` up to date with what is held back; asks the API server only when that has
-/// changed.
+/// changed, and once per resync for the sake of what no watch shows.
 pub async fn plan_held(
     cr: &DynamicObject,
     ctx: &Context,
@@ -68,7 +105,7 @@ pub async fn plan_held(
     held: &[Held<'_>],
 ) {
     let surplus: Vec<Live> = superfluous(cr, ctx, manifest, |_| true);
-    let basis: Vec<(ObjectRef, Attempt)> = held
+    let attempts: Vec<(ObjectRef, Attempt)> = held
         .iter()
         .map(|held| (held.object.reference.clone(), held.attempt.clone()))
         .chain(surplus.iter().map(|live| {
@@ -76,12 +113,37 @@ pub async fn plan_held(
             (live.reference.clone(), gone)
         }))
         .collect();
-    if memory.plan.as_ref().is_some_and(|(of, _)| *of == basis) {
+    let basis = Basis {
+        adopts: drift::asks_to_adopt(cr),
+        attempts,
+    };
+    let fresh =
+        |known: &HeldPlan| known.basis == basis && known.since.elapsed() < ctx.settings.resync / 2;
+    if memory.plan.as_ref().is_some_and(fresh) {
         return;
     }
     let objects: Vec<&Object> = held.iter().map(|held| held.object).collect();
-    match plan::plan(&ctx.client, objects, &surplus).await {
-        Ok(plan) => memory.plan = Some((basis, plan)),
+    let unseen = |object: &ObjectRef| {
+        let mut held = held.iter();
+        held.any(|held| held.unseen && held.object.reference == *object)
+    };
+    let spared = |object: &ObjectRef, standing: &DynamicObject| {
+        let why = drift::foreign(standing).filter(|_| unseen(object))?;
+        (!drift::may_adopt(cr, standing)).then(|| {
+            format!(
+                "{why}; annotate this resource or the object with {}: \"true\" to take it over",
+                labels::ADOPT
+            )
+        })
+    };
+    match plan::plan(&ctx.client, objects, &surplus, spared).await {
+        Ok(plan) => {
+            memory.plan = Some(HeldPlan {
+                plan,
+                basis,
+                since: Instant::now(),
+            });
+        }
         Err(error) => {
             failed(ctx, &error);
             memory.plan = None;

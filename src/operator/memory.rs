@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 
 use base::ObjectRef;
 use install::Component;
-use rollout::{Plan, Record};
+use rollout::Record;
 use serde_json::Value;
 
 use crate::drift::Attempt;
+use crate::held::HeldPlan;
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -30,8 +31,8 @@ pub struct Memory {
     pub refusals: BTreeMap<ObjectRef, Refusal>,
     /// Edits that were undone, by object.
     pub contests: BTreeMap<ObjectRef, Contest>,
-    /// What was found out about what a pause holds back, and from which state of affairs.
-    pub plan: Option<(Vec<(ObjectRef, Attempt)>, Plan)>,
+    /// What was found out about what a pause holds back.
+    pub plan: Option<HeldPlan>,
     /// resourceVersion and status of the last write of status.
     pub status: Option<(String, Value)>,
 }

@@ -20,7 +20,7 @@ use crate::announce::{News, announce};
 use crate::ca_plan::CaPlan;
 use crate::context::{Context, owner_of};
 use crate::finalize::{add_finalizer, finalize, has_finalizer};
-use crate::held::{held, plan_held};
+use crate::held::{Held, held_of, plan_held};
 use crate::memory::Memory;
 use crate::metrics::ComponentLabels;
 use crate::outcome::{Outcome, Progress, State};
@@ -220,26 +220,37 @@ async fn look(
     install: &Install,
     manifest: &Manifest,
 ) -> Progress {
-    let mut all = Vec::new();
+    let mut held = Vec::new();
+    for planned in manifest.components.iter().filter(|planned| planned.enabled) {
+        held.extend(held_of(cr, ctx, memory, planned));
+    }
+    plan_held(cr, ctx, memory, manifest, &held).await;
     let mut states: Vec<(Component, State)> = Vec::new();
     for planned in manifest.components.iter().filter(|planned| planned.enabled) {
-        let component = planned.component;
-        let held = held(cr, ctx, memory, planned);
-        let state = match held.is_empty() {
-            true => settle(cr, ctx, memory, planned).await,
-            false => State::Held(held.iter().map(|held| held.why.clone()).collect()),
+        let of_it = |held: &&Held<'_>| {
+            planned
+                .objects
+                .iter()
+                .any(|one| std::ptr::eq(one, held.object))
         };
-        states.push((component, state));
-        all.extend(held);
+        let told = held
+            .iter()
+            .filter(of_it)
+            .map(|held| held.told(memory.plan.as_ref()));
+        let told: Vec<String> = told.collect();
+        let state = match told.is_empty() {
+            true => settle(cr, ctx, memory, planned).await,
+            false => State::Held(told),
+        };
+        states.push((planned.component, state));
     }
-    plan_held(cr, ctx, memory, manifest, &all).await;
     let state_of = |component| state_of(&states, component);
     Progress {
         paused: true,
         plan: memory
             .plan
             .as_ref()
-            .map_or_else(Plan::default, |(_, plan)| plan.clone()),
+            .map_or_else(Plan::default, |held| held.plan.clone()),
         ..progress(install, manifest, state_of)
     }
 }

@@ -133,6 +133,7 @@ fn planned(plan: &Plan) -> Value {
         let (key, entry) = match &change.action {
             Action::Create => ("create", object.into()),
             Action::Remove => ("remove", object.into()),
+            Action::Refuse(why) => ("refuse", json!({"object": object, "reason": why})),
             Action::Change(fields) => {
                 let fields: Vec<String> = fields.iter().map(ToString::to_string).collect();
                 ("change", json!({"object": object, "fields": fields}))

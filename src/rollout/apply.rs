@@ -59,7 +59,8 @@ pub async fn repair(client: &Client, object: &Object) -> Result<Repaired, Error>
     })
 }
 
-/// What an apply of `object` would make of it; none when its namespace does not exist yet.
+/// What an apply of `object` would make of it; none when something that it needs does not exist yet, which only an
+/// apply of that would bring: its namespace, or the role of a binding, whose rights the API server compares.
 ///
 /// # Errors
 /// As [`apply`].
@@ -72,7 +73,7 @@ pub async fn dry_run(client: &Client, object: &Object) -> Result<Option<DynamicO
     };
     let body = to_apply(client, object).await?;
     match target.patch(&params, &Patch::Apply(&body)).await {
-        Err(Error::Apply { source, .. }) if lacks_namespace(&source) => Ok(None),
+        Err(Error::Apply { source, .. }) if says(&source, 404) => Ok(None),
         answer => answer.map(Some),
     }
 }
@@ -152,7 +153,7 @@ async fn applied(client: &Client, kind: &Kind, object: &Object) -> Result<Dynami
         answer = target.patch(&force, &body).await;
     }
     if let Err(Error::Apply { source, .. }) = &answer
-        && is_invalid(source)
+        && says(source, 422)
         && target.mend(&wanted).await.is_ok()
     {
         answer = target.patch(&force, &body).await;
@@ -246,8 +247,8 @@ const RESTARTER: &str = "istio-operator-restart";
 /// Field manager of the one write that mends.
 const MENDER: &str = "istio-operator-mender";
 
-fn is_invalid(error: &kube::Error) -> bool {
-    matches!(error, kube::Error::Api(status) if status.code == 422)
+fn says(error: &kube::Error, code: u16) -> bool {
+    matches!(error, kube::Error::Api(status) if status.code == code)
 }
 
 fn lacks_namespace(error: &kube::Error) -> bool {
@@ -279,9 +280,7 @@ pub async fn create_namespace(client: &Client, name: &str) -> Result<(), Error> 
     )
     .await;
     match answer {
-        Err(Error::CreateNamespace { source, .. }) if matches!(&*source, kube::Error::Api(status) if status.code == 409) => {
-            Ok(())
-        }
+        Err(Error::CreateNamespace { source, .. }) if says(&source, 409) => Ok(()),
         other => other.map(|_| ()),
     }
 }

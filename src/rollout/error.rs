@@ -65,6 +65,20 @@ pub enum Error {
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 impl Error {
+    /// What the API server has against an object, where it was asked and asking again would change nothing: it is
+    /// invalid, or forbidden, or a webhook denies it.
+    pub fn refusal(&self) -> Option<String> {
+        let Error::Apply { source, .. } = self else {
+            return None;
+        };
+        match &**source {
+            kube::Error::Api(status) if [400, 403, 409, 422].contains(&status.code) => {
+                Some(status.message.clone())
+            }
+            _ => None,
+        }
+    }
+
     /// The name of this failure in metrics.
     pub fn label(&self) -> &'static str {
         match self {

@@ -6,6 +6,7 @@ use std::fmt;
 use base::ObjectRef;
 use install::Object;
 use kube::Client;
+use kube::api::DynamicObject;
 use serde_json::Value;
 
 use crate::change::{differences, plain};
@@ -40,6 +41,8 @@ pub enum Action {
     Change(Vec<FieldChange>),
     /// It exists and would not.
     Remove,
+    /// It would stay as it is, for this reason.
+    Refuse(String),
 }
 
 impl fmt::Display for PlannedChange {
@@ -47,6 +50,7 @@ impl fmt::Display for PlannedChange {
         match &self.action {
             Action::Create => write!(f, "create {}", self.object),
             Action::Remove => write!(f, "remove {}", self.object),
+            Action::Refuse(why) => write!(f, "refuse {}: {why}", self.object),
             Action::Change(fields) => {
                 let fields: Vec<String> = fields.iter().map(FieldChange::to_string).collect();
                 write!(f, "change {}: {}", self.object, fields.join(", "))
@@ -55,18 +59,20 @@ impl fmt::Display for PlannedChange {
     }
 }
 
-/// Asks what applying `objects` and removing `remove` would do.
+/// Asks what applying `objects` and removing `remove` would do. `spared` says why an object that exists would not be
+/// written at all.
 ///
 /// # Errors
-/// The first request that failed: what cannot be applied cannot be planned.
+/// The first request that was not answered; an answer that refuses is part of the plan.
 pub async fn plan(
     client: &Client,
     objects: impl IntoIterator<Item = &Object>,
     remove: impl IntoIterator<Item = &Live>,
+    spared: impl Fn(&ObjectRef, &DynamicObject) -> Option<String>,
 ) -> Result<Plan, Error> {
     let mut plan = Plan::default();
     for object in objects {
-        plan.objects.extend(planned(client, object).await?);
+        plan.objects.extend(planned(client, object, &spared).await?);
     }
     for live in remove {
         let standing = apply::read(client, &live.reference).await?;
@@ -84,11 +90,26 @@ pub async fn plan(
     Ok(plan)
 }
 
-async fn planned(client: &Client, object: &Object) -> Result<Option<PlannedChange>, Error> {
-    let before = apply::read(client, &object.reference).await?;
-    let after = apply::dry_run(client, object).await?;
-    let after = after.as_ref().map_or_else(|| object.body.clone(), plain);
-    let before = before.as_ref().map(plain);
+async fn planned(
+    client: &Client,
+    object: &Object,
+    spared: impl Fn(&ObjectRef, &DynamicObject) -> Option<String>,
+) -> Result<Option<PlannedChange>, Error> {
+    let standing = apply::read(client, &object.reference).await?;
+    let before = standing.as_ref().map(plain);
+    let refused = |why: String| PlannedChange {
+        object: object.reference.clone(),
+        action: Action::Refuse(why),
+        before: before.clone(),
+        after: before.clone(),
+    };
+    if let Some(why) = standing.and_then(|standing| spared(&object.reference, &standing)) {
+        return Ok(Some(refused(why)));
+    }
+    let after = match apply::dry_run(client, object).await {
+        Ok(after) => after.as_ref().map_or_else(|| object.body.clone(), plain),
+        Err(error) => return error.refusal().map(|why| Some(refused(why))).ok_or(error),
+    };
     let action = match &before {
         None => Action::Create,
         Some(before) => Action::Change(differences(before, &after)),

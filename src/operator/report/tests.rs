@@ -130,6 +130,7 @@ fn a_plan_lists_what_is_created_changed_and_removed() {
                 change("a", Action::Create),
                 change("b", Action::Change(fields)),
                 change("c", Action::Remove),
+                change("d", Action::Refuse("was made by kubectl".into())),
             ],
         },
         ..status(Truth::True, None)
@@ -139,6 +140,7 @@ fn a_plan_lists_what_is_created_changed_and_removed() {
         "change": [{"object": "service mesh/b",
             "fields": ["spec.type from \"NodePort\" to \"ClusterIP\""]}],
         "remove": ["service mesh/c"],
+        "refuse": [{"object": "service mesh/d", "reason": "was made by kubectl"}],
     });
     assert_eq!(rendered(&planned, &Value::Null)["plan"], expected);
     assert_eq!(

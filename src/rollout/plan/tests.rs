@@ -3,6 +3,7 @@
 use http::{Request, Response};
 use install::Object;
 use kube::Client;
+use kube::api::DynamicObject;
 use kube::client::Body;
 use serde_json::{Value, json};
 
@@ -47,7 +48,10 @@ async fn against(
         true => vec![Object::from_value(config_map("new"))],
         false => Vec::new(),
     };
-    let result = plan(&client, &objects, &remove).await;
+    let spared = |_: &_, standing: &DynamicObject| {
+        (standing.data["data"]["mesh"] == "foreign").then(|| "was made by kubectl".to_owned())
+    };
+    let result = plan(&client, &objects, &remove, spared).await;
     drop(client);
     (result, server.await.expect("the server ran"))
 }
@@ -86,10 +90,40 @@ async fn an_object_of_a_namespace_to_come_is_created() {
 }
 
 #[tokio::test]
+async fn a_binding_whose_role_is_to_come_is_created() {
+    // The API server compares the rights of a role with those of who binds it, so it looks for the role first.
+    let answers = vec![missing("configmaps"), missing("clusterrolebindings")];
+    let (result, _) = against(answers, Vec::new()).await;
+    assert_eq!(
+        told(&result.expect("a plan")),
+        ["create configmap mesh/istio"]
+    );
+}
+
+#[tokio::test]
+async fn what_the_api_server_refuses_is_part_of_the_plan() {
+    let denied = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 403,
+        "message": "no", "reason": "Forbidden"});
+    let answers = vec![(200, config_map("old")), (403, denied)];
+    let (result, _) = against(answers, Vec::new()).await;
+    assert_eq!(
+        told(&result.expect("a plan")),
+        ["refuse configmap mesh/istio: no"]
+    );
+}
+
+#[tokio::test]
+async fn what_is_spared_is_not_asked_about() {
+    let (result, asked) = against(vec![(200, config_map("foreign"))], Vec::new()).await;
+    let expected = ["refuse configmap mesh/istio: was made by kubectl"];
+    assert_eq!(told(&result.expect("a plan")), expected);
+    assert_eq!(asked.len(), 1, "{asked:?}");
+}
+
+#[tokio::test]
 async fn what_goes_is_told() {
     let kind = KINDS.iter().find(|kind| kind.kind == "ConfigMap");
-    let map: kube::api::DynamicObject =
-        serde_json::from_value(config_map("old")).expect("an object");
+    let map: DynamicObject = serde_json::from_value(config_map("old")).expect("an object");
     let live = Live::of(kind.expect("a kind"), &map.metadata, &map.data);
     let (result, _) = against(vec![(200, config_map("old"))], vec![live]).await;
     assert_eq!(

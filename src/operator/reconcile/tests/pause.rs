@@ -67,3 +67,48 @@ async fn a_pause_heals_nothing_tells_the_truth_and_ends_at_once() {
     assert_eq!(written[0], format!("PATCH {path}"));
     assert_eq!(world.stored(&sample())["status"]["plan"], Value::Null);
 }
+
+#[tokio::test]
+async fn a_pause_tells_of_what_is_somebody_elses() {
+    let world = World::new();
+    let path = "/apis/apps/v1/namespaces/istio-system/deployments/istiod";
+    let made_by_hand = json!({
+        "apiVersion": "apps/v1", "kind": "Deployment",
+        "metadata": {"name": "istiod", "namespace": "istio-system", "uid": "theirs",
+            "managedFields": [{"manager": "kubectl", "operation": "Update"}]},
+    });
+    let put = |object: &Value| {
+        let mut server = world.server.lock().expect("idle");
+        server.objects.insert(path.to_owned(), object.clone());
+    };
+    put(&made_by_hand);
+    let mut cr = sample();
+    pause(&mut cr);
+    world.pass(&cr).await;
+    let told = |cr: &Value| {
+        let status = &world.stored(cr)["status"];
+        let error = status["componentStatus"]["Pilot"]["error"].clone();
+        (error.to_string(), status["plan"].clone())
+    };
+    let (_, plan) = told(&cr);
+    let refused = &plan["refuse"][0];
+    assert_eq!(refused["object"], "deployment istio-system/istiod");
+    let reason = refused["reason"].as_str().unwrap_or_default();
+    assert!(
+        reason.starts_with("was made by kubectl; annotate this resource"),
+        "{reason}"
+    );
+
+    // Whoever allows it sees what that means.
+    let mut allowed = world.stored(&cr);
+    allowed["metadata"]["annotations"][base::labels::ADOPT] = "true".into();
+    world.pass(&allowed).await;
+    let (error, plan) = told(&cr);
+    assert_eq!(plan["refuse"], Value::Null);
+    let changed = &plan["change"][0]["object"];
+    assert_eq!(*changed, "deployment istio-system/istiod", "{error}");
+    assert!(
+        !error.contains("deployment istio-system/istiod does not exist"),
+        "{error}"
+    );
+}
