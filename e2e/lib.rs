@@ -14,6 +14,7 @@ pub mod gate;
 pub mod http;
 pub mod installation;
 pub mod intercept;
+pub mod inventory;
 pub mod istioctl;
 pub mod listing;
 pub mod load;
