@@ -24,6 +24,7 @@ pub mod namespace;
 pub mod node;
 pub mod operator;
 pub mod sidecar;
+pub mod statuses;
 pub mod tls;
 pub mod token;
 pub mod workload;
