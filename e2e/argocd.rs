@@ -1,5 +1,6 @@
 //! The health that ArgoCD derives from an IstioOperator, by the rule that it is shipped with, held against what the
-//! conditions of the same status say: every status that a case reads passes through here.
+//! conditions of the same status say: every status that a case reads passes through here, and every other one that is
+//! written while cases run (`statuses.rs`).
 
 use serde_json::Value;
 
@@ -18,18 +19,25 @@ pub enum Health {
 
 /// Derives it from the whole resource.
 ///
-/// # Panics
+/// # Errors
 /// When the conditions ask for another one: whoever looks at ArgoCD is told something else then than kubectl says.
-pub fn health(resource: &Value) -> Health {
+pub fn judge(resource: &Value) -> Result<Health, String> {
     let status = &resource["status"];
     let shown = by_rule(&status["status"]);
-    if let Some(deserved) = by_conditions(status) {
-        assert_eq!(
-            shown, deserved,
-            "ArgoCD shows something else than the conditions say: {status}"
-        );
+    match by_conditions(status) {
+        Some(deserved) if deserved != shown => Err(format!(
+            "ArgoCD shows {shown:?}, something else than the conditions say, {deserved:?}: {status}"
+        )),
+        _ => Ok(shown),
     }
-    shown
+}
+
+/// As [`judge`].
+///
+/// # Panics
+/// When the conditions ask for another one.
+pub fn health(resource: &Value) -> Health {
+    judge(resource).unwrap_or_else(|contradiction| panic!("{contradiction}"))
 }
 
 /// The table of ArgoCD's resource customisation, nothing of ours: `status.status` alone, as a word or as its number.

@@ -20,9 +20,6 @@ pub struct Write {
     pub code: u64,
 }
 
-/// The operator's service account.
-pub const OPERATOR: &str = "system:serviceaccount:istio-operator:istio-operator";
-
 fn path() -> PathBuf {
     let node = std::env::var_os("FERROSAIL_NODE")
         .expect("FERROSAIL_NODE names the folder of the cluster under test");
@@ -41,7 +38,8 @@ pub fn mark() -> u64 {
         .len()
 }
 
-/// Every write that was logged since `mark`, except dry runs.
+/// Every write that was logged since `mark`, except those that store nothing: dry runs, and questions about who
+/// someone is and what they may.
 ///
 /// # Panics
 /// When the log cannot be read, or was turned over in between.
@@ -68,14 +66,28 @@ pub fn since(mark: u64) -> Vec<Write> {
             uri: entry["requestURI"].as_str().unwrap_or_default().to_owned(),
             code: entry["responseStatus"]["code"].as_u64().unwrap_or_default(),
         })
-        .filter(|write| !write.uri.contains("dryRun=All"))
+        .filter(Write::is_stored)
         .collect()
 }
 
 impl Write {
+    fn is_stored(&self) -> bool {
+        let question = [
+            "/apis/authentication.k8s.io/",
+            "/apis/authorization.k8s.io/",
+        ];
+        !self.uri.contains("dryRun=All")
+            && !question.iter().any(|group| self.uri.starts_with(group))
+    }
+
     /// Whether it is the heartbeat of a leader.
     pub fn is_lease(&self) -> bool {
         self.uri.starts_with("/apis/coordination.k8s.io/")
+    }
+
+    /// Whether it tells users of Istio's resources what became of those, and is no part of any installation.
+    pub fn is_told_to_users(&self) -> bool {
+        self.path().ends_with("/status") && !self.path().contains("/istiooperators/")
     }
 
     /// Path without query.

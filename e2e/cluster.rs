@@ -7,6 +7,8 @@ use kube::core::GroupVersionKind;
 use kube::{Api, Client, Config, ResourceExt};
 use serde_json::Value;
 
+use crate::statuses;
+
 /// A client of its own for each case: connections belong to the runtime that made them.
 pub async fn client() -> Client {
     // The first case installs it, the others find it installed.
@@ -18,6 +20,7 @@ pub async fn client() -> Client {
     let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
         .await
         .unwrap_or_else(|error| panic!("{path}: {error}"));
+    statuses::watch(&config);
     Client::try_from(config).expect("a client from a kubeconfig")
 }
 

@@ -1,9 +1,12 @@
 //! Who may touch the one mesh when: many cases that only use it, or one that disturbs it. The many go
-//! first, so that a long one runs beside all others and not before them.
+//! first, so that a long one runs beside all others and not before them. Who leaves it looks whether every status that was
+//! written meanwhile is right.
 
 use std::sync::{LazyLock, Mutex};
 
 use tokio::sync::{Semaphore, SemaphorePermit, watch};
+
+use crate::statuses;
 
 /// How many cases use the mesh at once: more would only wait for processors, and measure that.
 const AT_ONCE: usize = 3;
@@ -44,10 +47,13 @@ impl Gate {
 }
 
 /// The mesh is used and nobody disturbs it, until this is dropped.
-pub struct Shared(
-    #[expect(dead_code, reason = "held for its drop")] Option<SemaphorePermit<'static>>,
-    User,
-);
+pub struct Shared(Option<SemaphorePermit<'static>>, User);
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        statuses::assert_right();
+    }
+}
 
 struct User;
 
@@ -63,14 +69,16 @@ pub struct Alone(());
 impl Drop for Alone {
     fn drop(&mut self) {
         MESH.leave(|state| state.alone = false);
+        statuses::assert_right();
     }
 }
 
 /// Waits for its place among a few that use the mesh at once.
 pub async fn shared() -> Shared {
-    let Shared(_, user) = beside().await;
+    let mut shared = beside().await;
     let place = PLACES.acquire().await.expect("the semaphore stays open");
-    Shared(Some(place), user)
+    shared.0 = Some(place);
+    shared
 }
 
 /// As [`shared`], for a case that takes minutes and little else: it waits for no place and holds none.

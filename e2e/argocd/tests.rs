@@ -41,13 +41,13 @@ fn conditions_that_agree_are_passed_over() {
 }
 
 #[test]
-#[should_panic(expected = "ArgoCD shows something else")]
+#[should_panic(expected = "something else than the conditions say")]
 fn green_without_ready_is_a_contradiction() {
     health(&status(json!("HEALTHY"), "False", "Progressing"));
 }
 
 #[test]
-#[should_panic(expected = "ArgoCD shows something else")]
+#[should_panic(expected = "something else than the conditions say")]
 fn work_going_on_beside_a_failed_component_is_a_contradiction() {
     let mut resource = status(json!("RECONCILING"), "False", "Progressing");
     resource["status"]["componentStatus"] = json!({"Pilot": {"status": "ERROR"}});

@@ -6,7 +6,7 @@ use std::time::Instant;
 use e2e::argocd::Health;
 use e2e::installation::{Installation, condition};
 use e2e::namespace::Namespace;
-use e2e::{cluster, mesh, namespace};
+use e2e::{cluster, eventually::eventually, mesh, namespace, statuses};
 use futures::FutureExt;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use kube::{Client, ResourceExt};
@@ -17,6 +17,18 @@ async fn a_healthy_mesh_says_so_for_each_component() {
     let client = cluster::client().await;
     let _mesh = mesh::shared(&client).await;
     let (status, _) = mesh::wait_until_healthy(&client).await;
+    // Each version of it passes through what all statuses are held against.
+    eventually(&client, "this status was looked at", 20, || async {
+        let sample = mesh::operators(&client).get(mesh::NAME).await;
+        let now = sample
+            .map_err(|error| error.to_string())?
+            .resource_version();
+        let last = statuses::last(mesh::NAMESPACE, mesh::NAME);
+        (last == now)
+            .then_some(())
+            .ok_or(format!("{last:?}, not {now:?}"))
+    })
+    .await;
     for component in ["Base", "Pilot", "IngressGateways", "EgressGateways"] {
         assert_eq!(
             status["componentStatus"][component]["status"], "HEALTHY",

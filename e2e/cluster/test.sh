@@ -14,6 +14,6 @@ part cargo clippy --workspace --test cases -- -D warnings
 cluster_of_cases
 export ENVOY=$ENVOY_BINARY IPTABLES=$PACKAGES/usr/sbin PILOT_AGENT=$ROOT/target/release/pilot-agent
 part cargo test --workspace --lib --bins --tests
-cases --skip campaign::
+cases --skip campaign:: --skip hosted::
 phase "let the operator host the control plane" "20 s" host_control_plane
 cases --skip campaign:: --skip istiod::

@@ -29,6 +29,11 @@ struct Context<'a> {
     install: &'a Install,
 }
 
+/// Whether pods of istiod run in the cluster that `install` is for.
+pub(crate) fn runs_here(pilot: &Pilot, install: &Install) -> bool {
+    Context { pilot, install }.runs_here()
+}
+
 /// All objects of the component.
 pub(crate) fn build(pilot: &Pilot, install: &Install) -> Vec<Object> {
     let context = Context { pilot, install };

@@ -124,6 +124,12 @@ impl Install {
         }
     }
 
+    /// Whether it has a control plane that runs in this cluster, and with it a CA.
+    pub fn runs_control_plane(&self) -> bool {
+        let pilot = self.pilot.as_ref();
+        pilot.is_some_and(|pilot| crate::istiod::runs_here(pilot, self))
+    }
+
     /// `namespace/name` of enabled gateways that no control plane would serve: pilot is disabled
     /// and no remote one is named.
     pub fn gateways_without_control_plane(&self) -> Vec<String> {

@@ -215,7 +215,7 @@ async fn a_minute_without_the_api_server_stops_nothing_and_heals_by_itself() {
             "/events",
             "/configmaps/istio-operator-inventory-",
         ];
-        let mut written = by_operator(mark);
+        let mut written = by_operator(&client, mark).await;
         written.retain(|write| !known.iter().any(|part| write.uri.contains(part)));
         assert!(
             written.is_empty(),

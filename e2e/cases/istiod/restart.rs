@@ -43,7 +43,7 @@ async fn nothing_is_written_after_the_operator_was_started_anew() {
     })
     .await;
     mesh::wait_until_healthy(&client).await;
-    let written = by_operator(mark);
+    let written = by_operator(&client, mark).await;
     let of = |part: &str| {
         written
             .iter()

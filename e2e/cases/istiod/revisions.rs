@@ -2,6 +2,7 @@
 
 use e2e::argocd::Health;
 use e2e::installation::Installation;
+use e2e::inventory::{self, Inventory};
 use e2e::{cluster, eventually::eventually, load, mesh, namespace, workload::Workload};
 use serde_json::json;
 
@@ -95,4 +96,65 @@ async fn a_second_revision_serves_its_namespaces_and_leaves_the_first_alone() {
     })
     .await;
     mesh::wait_until_healthy(&client).await;
+}
+
+#[tokio::test]
+async fn what_two_revisions_share_stays_with_the_second_when_the_first_goes() {
+    let client = cluster::client().await;
+    let _mesh = mesh::exclusive(&client).await;
+    let (first, second) = (mesh::NAME, "second");
+    let installation = Installation::new(&client, mesh::NAMESPACE, second);
+    installation
+        .apply(json!({"profile": "minimal", "revision": "second"}))
+        .await;
+    installation.until(90, Health::Healthy, |_| true).await;
+    let inventories = async || {
+        let of = async |name| Inventory::of(&client, mesh::NAMESPACE, name).await;
+        (of(first).await, of(second).await)
+    };
+    let (of_first, of_second) = inventories().await;
+    let both = of_second.shared.clone();
+    assert!(both.is_subset(&of_first.own), "{both:?}");
+    let (definitions, others): (Vec<_>, Vec<_>) = both
+        .iter()
+        .partition(|object| object.kind == "CustomResourceDefinition");
+    assert!(definitions.len() > 10 && !others.is_empty(), "{both:?}");
+    println!("{others:?}");
+
+    let took = mesh::delete(&client).await;
+    println!("the first revision is gone after {took:?}");
+    // Objects that both need are the same ones as before, and known to be the second's.
+    let (_, took) = eventually(&client, "what was shared is the second's", 20, || async {
+        let (_, now) = inventories().await;
+        let handed_over = now.shared.is_empty() && now.own.is_superset(&both);
+        handed_over.then_some(()).ok_or(format!("{:?}", now.shared))
+    })
+    .await;
+    println!("what was shared is recorded as the second's after {took:?}");
+    for object in &both {
+        let namespace = object.namespace.as_deref();
+        let api = cluster::dynamic(&client, &object.api_version, &object.kind, namespace);
+        let standing = api.get(&object.name).await;
+        let standing = standing.unwrap_or_else(|error| panic!("{object}: {error}"));
+        let labels = standing.metadata.labels.unwrap_or_default();
+        let owner = labels.get(base::labels::OWNING_RESOURCE);
+        assert_eq!(owner.map(String::as_str), Some(second), "{object}");
+    }
+    installation.until(30, Health::Healthy, |_| true).await;
+    // Whoever is alone is also the cluster's default revision.
+    let (_, now) = inventories().await;
+    let mut only_first = of_first.own.clone();
+    only_first.retain(|object| !now.own.contains(object));
+    let left = inventory::standing(&client, &only_first).await;
+    assert_eq!(left, Ok(Vec::new()), "of the first alone");
+
+    // The last owner takes with it what may go: not the CRDs, which hold users' objects.
+    let (_, mut all) = inventories().await;
+    installation.delete(90).await;
+    all.own
+        .retain(|object| object.kind != "CustomResourceDefinition");
+    let left = inventory::standing(&client, &all.own).await;
+    assert_eq!(left, Ok(Vec::new()), "of the last");
+    let kept = inventory::standing(&client, &definitions.into_iter().cloned().collect()).await;
+    assert!(kept.is_ok_and(|kept| kept.len() > 10), "CRDs are kept");
 }
