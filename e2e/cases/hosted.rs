@@ -14,7 +14,7 @@ use tokio::sync::watch;
 
 /// How often each replica is asked whether it serves, and how long it may take to say so.
 const PERIOD: Duration = Duration::from_millis(20);
-const ANSWER: Duration = Duration::from_secs(1);
+const ANSWER: Duration = Duration::from_secs(5);
 
 /// From when to when somebody was not there.
 type Gap = (Instant, Instant);
