@@ -86,12 +86,19 @@ async fn scale(place: &Namespace, replicas: u32) {
     .await;
 }
 
-/// Runs `body` with that many replicas; afterwards there is one again, whatever became of it.
+/// Runs `body` with that many replicas; afterwards there are as many as before, whatever became of it.
 pub async fn with_replicas(client: &Client, replicas: u32, body: impl AsyncFnOnce(&Namespace)) {
     let place = place(client).await;
+    let deployments = cluster::dynamic(client, "apps/v1", "Deployment", Some(&place.name));
+    let before = deployments
+        .get(NAME)
+        .await
+        .expect("the operator's Deployment");
+    let before = before.data["spec"]["replicas"].as_u64().unwrap_or(1);
+    let before = u32::try_from(before).expect("a few replicas");
     scale(&place, replicas).await;
     let outcome = AssertUnwindSafe(body(&place)).catch_unwind().await;
-    scale(&place, 1).await;
+    scale(&place, before).await;
     eventually(client, "an operator leads", 60, || async {
         let leader = leader(&place).await?;
         let pods = place.pods_by("app.kubernetes.io/name", NAME).await;

@@ -1,12 +1,14 @@
 //! Deleting an IstioOperator leaves nothing behind but what is meant to stay, and no state that it is in stops it.
 
 use std::collections::BTreeSet;
+use std::panic::AssertUnwindSafe;
 
 use e2e::argocd::Health;
 use e2e::installation::{Installation, condition};
 use e2e::{cluster, eventually::eventually, listing, mesh, namespace};
-use kube::Api;
+use futures::FutureExt;
 use kube::api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams};
+use kube::{Api, Client};
 use serde_json::{Value, json};
 
 /// What stays after a deletion, or comes and goes by itself: the CRDs and the API groups they
@@ -234,6 +236,28 @@ fn deaf(namespace: &str) -> Value {
     })
 }
 
+/// What is said of a deletion that waits for a refused one, and that everything else goes on.
+async fn told_while_refused(client: &Client, namespace: &str, installation: &Installation) {
+    installation.begin_deletion().await;
+    let refused = |status: &Value| {
+        waits_for(
+            status,
+            &["service deletion-refused/edge", "deaf.ferrosail.test"],
+        )
+    };
+    let status = installation.until(20, Health::Progressing, refused).await;
+    println!("{}", status["message"]);
+    let deployments = cluster::dynamic(client, "apps/v1", "Deployment", Some(namespace));
+    eventually(client, "what is not refused goes", 30, || async {
+        let other = deployments.get_opt("edge").await;
+        match other.map_err(|error| error.to_string())? {
+            Some(left) => Err(format!("{:?}", left.metadata)),
+            None => Ok(()),
+        }
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn a_deletion_that_is_refused_names_who_refuses_and_goes_on_without_them() {
     let client = cluster::client().await;
@@ -255,24 +279,17 @@ async fn a_deletion_that_is_refused_names_who_refuses_and_goes_on_without_them()
             }
         })
         .await;
-        installation.begin_deletion().await;
-        let refused = |status: &Value| {
-            waits_for(
-                status,
-                &["service deletion-refused/edge", "deaf.ferrosail.test"],
-            )
-        };
-        let status = installation.until(20, Health::Progressing, refused).await;
-        println!("{}", status["message"]);
-        let deployments = cluster::dynamic(&client, "apps/v1", "Deployment", Some(&place.name));
-        let other = deployments.get_opt("edge").await.expect("an answer");
-        assert!(other.is_none(), "what is not refused goes");
-
+        let told = AssertUnwindSafe(told_while_refused(&client, &place.name, &installation));
+        let told = told.catch_unwind().await;
+        // Else the namespace would never end, and nothing would rest for the cases that follow.
         let webhooks = "ValidatingWebhookConfiguration";
         cluster::dynamic(&client, "admissionregistration.k8s.io/v1", webhooks, None)
             .delete("deletion-refused", &DeleteParams::default())
             .await
             .expect("it can be deleted");
+        if let Err(panic) = told {
+            std::panic::resume_unwind(panic);
+        }
         let took = installation.gone(60).await;
         println!("no longer refused: gone after {took:?}");
         assert!(
