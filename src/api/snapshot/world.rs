@@ -279,7 +279,12 @@ impl World {
                 }
             }
             Kind::Pod => {
-                for slice in self.slices.with_pod(key) {
+                let named = self.slices.with_pod(key);
+                let addresses = self.pods.get(key).into_iter();
+                let addresses = addresses.flat_map(|pod| &pod.addresses);
+                let by_address =
+                    addresses.flat_map(|address| self.slices.at_address(namespace, address));
+                for slice in named.chain(by_address) {
                     hosts.insert(self.host_of(&slice.namespace, &slice.service));
                 }
                 self.selecting_entries(namespace, &mut hosts);
