@@ -48,7 +48,7 @@ pub use proxy::{Families, Flavour, InvalidProxy, Proxy, Role, VirtualHosts};
 pub use routes::{MESH_GATEWAY, Routing, Semantics};
 pub use scope::{Egress, Outbound, OutboundService, Scope, TracedAs, Workload};
 pub use scopes::Scopes;
-pub use secrets::{secret_name, secret_of, secrets_of};
+pub use secrets::{SecretPlace, secret_name, secret_of, secrets_of};
 pub use services::{Port, Reach, Registry, Resolution, Service, Target};
 pub use settings::{CertificateFiles, Interception, Settings};
 pub use telemetry::{

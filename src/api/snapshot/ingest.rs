@@ -12,7 +12,8 @@ use serde_json::Value;
 use super::{
     Address, BackendPort, EndpointSlice, Ingress, IngressBackend, IngressClass, IngressPath,
     IngressRule, IngressTls, Key, Labels, Locality, Meta, Namespace, Node, Object, PathKind, Pod,
-    Secret, Service, ServicePort, SliceEndpoint, TargetPort, TrafficDistribution, Transport,
+    Secret, SecretRoots, Service, ServicePort, SliceEndpoint, TargetPort, TrafficDistribution,
+    Transport,
 };
 use crate::networking::destination_rule::DestinationRule;
 use crate::networking::gateway::Gateway;
@@ -35,6 +36,7 @@ pub enum Kind {
     EndpointSlice,
     Pod,
     Secret,
+    ConfigMap,
     VirtualService,
     DestinationRule,
     Gateway,
@@ -59,6 +61,7 @@ impl Kind {
             ("", "Service") => Kind::Service,
             ("", "Pod") => Kind::Pod,
             ("", "Secret") => Kind::Secret,
+            ("", "ConfigMap") => Kind::ConfigMap,
             ("discovery.k8s.io", "EndpointSlice") => Kind::EndpointSlice,
             ("networking.istio.io", "VirtualService") => Kind::VirtualService,
             ("networking.istio.io", "DestinationRule") => Kind::DestinationRule,
@@ -91,6 +94,7 @@ pub enum Item {
     EndpointSlice(Key, EndpointSlice),
     Pod(Key, Pod),
     Secret(Key, Secret),
+    ConfigMap(Key, SecretRoots),
     VirtualService(Key, Object<VirtualService>),
     DestinationRule(Key, Object<DestinationRule>),
     Gateway(Key, Object<Gateway>),
@@ -115,6 +119,7 @@ impl Item {
             Item::EndpointSlice(..) => Kind::EndpointSlice,
             Item::Pod(..) => Kind::Pod,
             Item::Secret(..) => Kind::Secret,
+            Item::ConfigMap(..) => Kind::ConfigMap,
             Item::VirtualService(..) => Kind::VirtualService,
             Item::DestinationRule(..) => Kind::DestinationRule,
             Item::Gateway(..) => Kind::Gateway,
@@ -139,6 +144,7 @@ impl Item {
             | Item::EndpointSlice(key, _)
             | Item::Pod(key, _)
             | Item::Secret(key, _)
+            | Item::ConfigMap(key, _)
             | Item::VirtualService(key, _)
             | Item::DestinationRule(key, _)
             | Item::Gateway(key, _)
@@ -186,6 +192,10 @@ pub fn read(object: &Value) -> Result<Option<Item>, Problem> {
         Kind::EndpointSlice => Item::EndpointSlice(key, slice(&meta, object)),
         Kind::Pod => Item::Pod(key, pod(&meta, object)),
         Kind::Secret => return Ok(Secret::of(object).map(|secret| Item::Secret(key, secret))),
+        Kind::ConfigMap => {
+            let roots = SecretRoots::of_config_map(object);
+            return Ok(roots.map(|roots| Item::ConfigMap(key, roots)));
+        }
         Kind::VirtualService => Item::VirtualService(key, parse(meta, spec)?),
         Kind::DestinationRule => Item::DestinationRule(key, parse(meta, spec)?),
         Kind::Gateway => Item::Gateway(key, parse(meta, spec)?),

@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use super::slices::Slices;
 use super::{
-    Endpoint, HostEndpoints, HostId, Item, Key, Kind, Node, Object, Pod, Secret, Snapshot, Table,
+    Endpoint, HostEndpoints, HostId, Item, Key, Kind, Node, Object, Pod, Secret, SecretRoots,
+    Snapshot, Table,
 };
 use crate::features::Features;
 use crate::mesh_config::MeshConfig;
@@ -25,6 +26,8 @@ pub struct World {
     pods: Table<Pod>,
     nodes: Table<Node>,
     secrets: Table<Secret>,
+    /// Authorities in ConfigMaps.
+    roots: Table<SecretRoots>,
     endpoints: imbl::OrdMap<HostId, Arc<HostEndpoints>>,
 }
 
@@ -35,7 +38,7 @@ pub struct Touched {
     pub relations: bool,
     /// Hosts whose endpoints changed.
     pub hosts: BTreeSet<HostId>,
-    /// Whether Secrets changed.
+    /// Whether Secrets, or authorities in ConfigMaps, changed.
     pub secrets: bool,
 }
 
@@ -63,6 +66,7 @@ impl World {
             pods: Table::default(),
             nodes: Table::default(),
             secrets: Table::default(),
+            roots: Table::default(),
             endpoints: imbl::OrdMap::new(),
         }
     }
@@ -97,6 +101,11 @@ impl World {
         let relations = *self.snapshot.mesh != mesh;
         self.snapshot.mesh = Arc::new(mesh);
         Touched {
+    /// The authorities in a ConfigMap, which are public.
+    pub fn roots(&self, key: &Key) -> Option<&Arc<SecretRoots>> {
+        self.roots.get(key)
+    }
+
             relations,
             ..Touched::default()
         }
@@ -170,6 +179,10 @@ impl World {
                 (Kind::VirtualService, key, changed)
             }
             Item::DestinationRule(key, value) => {
+            Item::ConfigMap(key, value) => {
+                let changed = self.roots.insert(key.clone(), value);
+                (Kind::ConfigMap, key, changed)
+            }
                 let changed = self.snapshot.destination_rules.insert(key.clone(), value);
                 (Kind::DestinationRule, key, changed)
             }
@@ -236,6 +249,7 @@ impl World {
             Kind::Gateway => snapshot.gateways.remove(key),
             Kind::ServiceEntry => snapshot.service_entries.remove(key),
             Kind::WorkloadEntry => snapshot.workload_entries.remove(key),
+            Kind::ConfigMap => self.roots.remove(key),
             Kind::Sidecar => snapshot.sidecars.remove(key),
             Kind::Ingress => snapshot.ingresses.remove(key),
             Kind::IngressClass => snapshot.ingress_classes.remove(key),
@@ -252,10 +266,10 @@ impl World {
         if !changed {
             return touched;
         }
-        touched.secrets = kind == Kind::Secret;
+        touched.secrets = matches!(kind, Kind::Secret | Kind::ConfigMap);
         touched.relations = !matches!(
             kind,
-            Kind::Node | Kind::EndpointSlice | Kind::Pod | Kind::Secret
+            Kind::Node | Kind::EndpointSlice | Kind::Pod | Kind::Secret | Kind::ConfigMap
         );
         let mut hosts = before.concerned(kind, key);
         hosts.extend(self.concerned(kind, key));
