@@ -5,6 +5,7 @@ mod bookinfo;
 mod course;
 mod egress;
 mod ingress;
+mod kubernetes_ingress;
 mod routing;
 
 use e2e::eventually::eventually;

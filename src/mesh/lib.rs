@@ -38,7 +38,7 @@ pub use authorizers::{Asked, Authorizer};
 pub use compile::compile;
 pub use gateways::{GatewayPlace, GatewayServer, GatewayView, ServerHost};
 pub use inbound::{Backend, Inbound, InboundPort, Ingress};
-pub use ingress::is_served as serves_ingress;
+pub use ingress::{is_served as serves_ingress, selector as ingress_selector};
 pub use mutual_tls::{Mode, PeerModes};
 pub use names::{covers, is_wildcard, resolve, subset_of};
 pub use networks::{NetworkGateway, Networks};

@@ -187,7 +187,7 @@ pub fn read(object: &Value) -> Result<Option<Item>, Problem> {
             };
             Item::Namespace(Key::new("", meta.name()), namespace)
         }
-        Kind::Node => Item::Node(Key::new("", meta.name()), node(&meta)),
+        Kind::Node => Item::Node(Key::new("", meta.name()), node(&meta, object)),
         Kind::Service => Item::Service(key, service(meta, object)),
         Kind::EndpointSlice => Item::EndpointSlice(key, slice(&meta, object)),
         Kind::Pod => Item::Pod(key, pod(&meta, object)),
@@ -299,7 +299,7 @@ fn annotation(object: &Value, name: &str) -> String {
     text(&object["metadata"]["annotations"][name])
 }
 
-fn node(meta: &Meta) -> Node {
+fn node(meta: &Meta, object: &Value) -> Node {
     let label = |names: &[&str]| {
         let found = names.iter().find_map(|name| meta.labels.get(*name));
         found.cloned().unwrap_or_default()
@@ -317,6 +317,11 @@ fn node(meta: &Meta) -> Node {
             ]),
             sub_zone: label(&["topology.istio.io/subzone"]),
         },
+        external_addresses: array(&object["status"]["addresses"])
+            .filter(|address| address["type"] == "ExternalIP")
+            .map(|address| text(&address["address"]))
+            .filter(|address| !address.is_empty())
+            .collect(),
     }
 }
 

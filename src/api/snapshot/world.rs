@@ -86,6 +86,11 @@ impl World {
         self.pods.get(key)
     }
 
+    /// The pods of a namespace, by name.
+    pub fn pods(&self, namespace: &str) -> impl Iterator<Item = &Arc<Pod>> {
+        self.pods.in_namespace(namespace)
+    }
+
     /// Where a node stands.
     pub fn node(&self, name: &str) -> Option<&Arc<Node>> {
         self.nodes.get(&Key::new("", name))
@@ -96,16 +101,16 @@ impl World {
         self.secrets.get(key)
     }
 
-    /// Replaces the settings of the whole mesh.
-    pub fn configure(&mut self, mesh: MeshConfig) -> Touched {
-        let relations = *self.snapshot.mesh != mesh;
-        self.snapshot.mesh = Arc::new(mesh);
-        Touched {
     /// The authorities in a ConfigMap, which are public.
     pub fn roots(&self, key: &Key) -> Option<&Arc<SecretRoots>> {
         self.roots.get(key)
     }
 
+    /// Replaces the settings of the whole mesh.
+    pub fn configure(&mut self, mesh: MeshConfig) -> Touched {
+        let relations = *self.snapshot.mesh != mesh;
+        self.snapshot.mesh = Arc::new(mesh);
+        Touched {
             relations,
             ..Touched::default()
         }
@@ -174,15 +179,15 @@ impl World {
                 let changed = self.secrets.insert(key.clone(), value);
                 (Kind::Secret, key, changed)
             }
+            Item::ConfigMap(key, value) => {
+                let changed = self.roots.insert(key.clone(), value);
+                (Kind::ConfigMap, key, changed)
+            }
             Item::VirtualService(key, value) => {
                 let changed = self.snapshot.virtual_services.insert(key.clone(), value);
                 (Kind::VirtualService, key, changed)
             }
             Item::DestinationRule(key, value) => {
-            Item::ConfigMap(key, value) => {
-                let changed = self.roots.insert(key.clone(), value);
-                (Kind::ConfigMap, key, changed)
-            }
                 let changed = self.snapshot.destination_rules.insert(key.clone(), value);
                 (Kind::DestinationRule, key, changed)
             }
@@ -244,12 +249,12 @@ impl World {
             Kind::EndpointSlice => self.slices.remove(key),
             Kind::Pod => self.pods.remove(key),
             Kind::Secret => self.secrets.remove(key),
+            Kind::ConfigMap => self.roots.remove(key),
             Kind::VirtualService => snapshot.virtual_services.remove(key),
             Kind::DestinationRule => snapshot.destination_rules.remove(key),
             Kind::Gateway => snapshot.gateways.remove(key),
             Kind::ServiceEntry => snapshot.service_entries.remove(key),
             Kind::WorkloadEntry => snapshot.workload_entries.remove(key),
-            Kind::ConfigMap => self.roots.remove(key),
             Kind::Sidecar => snapshot.sidecars.remove(key),
             Kind::Ingress => snapshot.ingresses.remove(key),
             Kind::IngressClass => snapshot.ingress_classes.remove(key),
