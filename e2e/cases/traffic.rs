@@ -6,6 +6,7 @@ mod course;
 mod egress;
 mod ingress;
 mod kubernetes_ingress;
+mod origination;
 mod routing;
 
 use e2e::eventually::eventually;
