@@ -5,6 +5,8 @@ mod bookinfo;
 mod course;
 mod egress;
 mod ingress;
+mod kubernetes_ingress;
+mod origination;
 mod routing;
 
 use e2e::eventually::eventually;

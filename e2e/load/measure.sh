@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Measures the push engine from outside: SERVICES services of two endpoints, PROXIES simulated
 # sidecars, beside a server that only writes prepared bytes (the floor), in the same run.
-#   LOAD_TOOLS=<folder with loadclient, kubestub, floor and world.py> e2e/load/measure.sh [plaintext|tls]
+#   LOAD_TOOLS=<folder with loadclient, kubestub, floor and world.py> e2e/load/measure.sh [plaintext|tls|hostile]
+# `hostile` measures what a tenth that refuses every response or never reads costs the others, over plaintext.
 # Nothing of the machine is changed; what is started here is ended here.
 set -euo pipefail
 : "${LOAD_TOOLS:?the folder with loadclient, kubestub, floor and world.py}"
@@ -47,15 +48,48 @@ echo "idle: $(memory)"
 
 namespaces=ns-0,ns-1,ns-2,ns-3,ns-4,ns-5,ns-6,ns-7,ns-8,ns-9
 case $transport in
-  plaintext) reach=(-addr 127.0.0.1:18010 -insecure) ;;
+  plaintext | hostile) reach=(-addr 127.0.0.1:18010 -insecure) ;;
   tls)
     # Has the form of a JSON web token, and the stub reads who it is of in front of the first point.
     claims=$(printf '{"aud":"istio-ca","exp":4102444800}' | base64 -w0 | tr '+/' '-_' | tr -d =)
     reach=(-addr 127.0.0.1:18012 -token "stub:%NS%:default:.$claims.c3R1Yg")
     ;;
-  *) echo "plaintext or tls, not $transport" >&2; exit 2 ;;
+  *) echo "plaintext, tls or hostile, not $transport" >&2; exit 2 ;;
 esac
 client() { "$LOAD_TOOLS/loadclient" -n "$proxies" -ns "$namespaces" "$@"; }
+
+if [ "$transport" = hostile ]; then
+  # Built beforehand: cargo bench --profile dev --workspace --bench hostile --no-run
+  hostile=${HOSTILE:-$(ls -t "$here"/target/debug/deps/hostile-* 2>/dev/null | grep -v '\.d$' | head -1)}
+  [ -x "$hostile" ] || { echo "HOSTILE names no program, and none is built" >&2; exit 1; }
+  tenth=$((proxies / 10)) proxies=$((proxies - proxies / 10))
+  changes() {
+    echo "== $1: connecting, a VirtualService change"
+    client "${reach[@]}" -pid "$server" -changes 10 \
+      -change-url "$stub/apis/networking.istio.io/v1/namespaces/ns-0/virtualservices/svc-0" \
+      -change-body "$work/world/vs-a.json,$work/world/vs-b.json"
+    echo "== $1: an endpoint change"
+    client "${reach[@]}" -pid "$server" -changes 10 \
+      -change-url "$stub/apis/discovery.k8s.io/v1/namespaces/ns-0/endpointslices/svc-0-1" \
+      -change-body "$work/world/ep-a.json,$work/world/ep-b.json"
+    echo "$1: $(memory)"
+  }
+  changes "$proxies alone"
+  "$hostile" 127.0.0.1:18010 "$tenth" "$namespaces" >"$work/hostile.log" 2>&1 &
+  enemies=$!
+  started+=("$enemies")
+  until grep -q 'do not read' "$work/hostile.log"; do
+    kill -0 "$enemies" 2>/dev/null || { cat "$work/hostile.log"; exit 1; }
+    sleep 0.1
+  done
+  changes "$proxies beside $tenth of which $(head -1 "$work/hostile.log")"
+  kill -0 "$enemies" || { cat "$work/hostile.log"; exit 1; }
+  tail -1 "$work/hostile.log"
+  kill "$enemies"
+  sleep 10
+  echo "10 s after all have gone: $(memory)"
+  exit
+fi
 
 "$LOAD_TOOLS/floor" >"$work/floor.log" 2>&1 &
 floor=$!

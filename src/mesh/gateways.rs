@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use api::networking::gateway::{Gateway, Server, ServerTls, ServerTlsMode};
-use api::snapshot::{Object, Snapshot, selects};
+use api::snapshot::{Kind, Object, Snapshot, selects};
 use base::ObjectRef;
 
 use crate::names::subset_of;
@@ -230,12 +230,17 @@ fn routes_of(server: &GatewayServer, port: u16, gateway: &Object<Gateway>) -> St
 /// Secrets that a server refers to, as they are asked for, and that stand in the namespace of the proxy. Whether the
 /// proxy may read them is asked for when it connects, wherever the Gateway stands: users keep Gateways beside their
 /// applications. Names of the form `kubernetes-gateway://` are not asked about, so they count only for a Gateway
-/// `beside` the proxy (upstream: filterAuthorizedResources in pilot/pkg/xds/sds.go).
+/// `beside` the proxy (upstream: filterAuthorizedResources in pilot/pkg/xds/sds.go). ConfigMaps hold nothing secret, so
+/// those beside the Gateway count as well.
 fn secrets(server: &GatewayServer, namespace: &str, beside: bool) -> Vec<String> {
     let own = |name: &str| {
-        let key = crate::secret_of(name, namespace);
         let form = beside || !name.starts_with("kubernetes-gateway://");
-        form && key.is_some_and(|key| key.namespace == namespace)
+        let place = crate::secret_of(name, namespace).filter(|_| form);
+        place.is_some_and(|place| {
+            let there = &place.key.namespace;
+            let public = place.kind == Kind::ConfigMap;
+            there == namespace || public && Some(there) == server.origin.namespace.as_ref()
+        })
     };
     let Some(tls) = server.tls() else {
         return Vec::new();

@@ -38,7 +38,7 @@ pub use authorizers::{Asked, Authorizer};
 pub use compile::compile;
 pub use gateways::{GatewayPlace, GatewayServer, GatewayView, ServerHost};
 pub use inbound::{Backend, Inbound, InboundPort, Ingress};
-pub use ingress::is_served as serves_ingress;
+pub use ingress::{is_served as serves_ingress, selector as ingress_selector};
 pub use mutual_tls::{Mode, PeerModes};
 pub use names::{covers, is_wildcard, resolve, subset_of};
 pub use networks::{NetworkGateway, Networks};
@@ -48,7 +48,7 @@ pub use proxy::{Families, Flavour, InvalidProxy, Proxy, Role, VirtualHosts};
 pub use routes::{MESH_GATEWAY, Routing, Semantics};
 pub use scope::{Egress, Outbound, OutboundService, Scope, TracedAs, Workload};
 pub use scopes::Scopes;
-pub use secrets::{secret_name, secret_of, secrets_of};
+pub use secrets::{SecretPlace, secret_name, secret_of, secrets_of};
 pub use services::{Port, Reach, Registry, Resolution, Service, Target};
 pub use settings::{CertificateFiles, Interception, Settings};
 pub use telemetry::{

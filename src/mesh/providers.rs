@@ -17,10 +17,10 @@ pub struct Destination {
     pub port: u16,
 }
 
-/// Namespaces that declare the hosts that providers name.
+/// Who declares the hosts that providers name, by namespace, with the ports that can be called there.
 #[derive(Debug, Default)]
 pub(crate) struct Directory {
-    hosts: BTreeMap<String, BTreeSet<String>>,
+    hosts: BTreeMap<String, BTreeMap<String, BTreeSet<u16>>>,
 }
 
 impl Directory {
@@ -29,21 +29,27 @@ impl Directory {
         let providers = config.extension_providers.iter();
         let named = providers.flat_map(|own| [own.service(), own.sampling_service()]);
         let named = named.flatten().filter_map(|(service, _)| parts(service));
-        let mut hosts: BTreeMap<String, BTreeSet<String>> = named
-            .map(|(_, host)| (host.to_owned(), BTreeSet::new()))
+        let mut hosts: BTreeMap<String, BTreeMap<String, BTreeSet<u16>>> = named
+            .map(|(_, host)| (host.to_owned(), BTreeMap::new()))
             .collect();
         if !hosts.is_empty() {
             for service in services {
-                if let Some(namespaces) = hosts.get_mut(&service.id.host) {
-                    namespaces.insert(service.id.namespace.clone());
+                let Some(namespaces) = hosts.get_mut(&service.id.host) else {
+                    continue;
+                };
+                let ports = namespaces.entry(service.id.namespace.clone()).or_default();
+                // What only stands for another host is no place to call.
+                if !service.is_alias() {
+                    ports.extend(service.called().map(|port| port.number));
                 }
             }
         }
         Directory { hosts }
     }
 
-    /// What `service` means: `namespace/host`, or a host that one namespace declares. Upstream takes
-    /// whatever port is written, whether the host has it or not.
+    /// What `service` means: `namespace/host`, or a host that one namespace declares. The port has to be one of
+    /// the host's. Upstream takes whatever is written, and Envoy refuses every listener that sends spans to a
+    /// cluster that does not exist.
     ///
     /// # Errors
     /// Why it means nothing, as the rest of a sentence about it.
@@ -55,27 +61,36 @@ impl Directory {
         let Some((namespace, host)) = parts(service) else {
             return Err(format!("is {service:?}, {wanted}"));
         };
-        let none = BTreeSet::new();
+        let none = BTreeMap::new();
         let namespaces = self.hosts.get(host).unwrap_or(&none);
-        let known = match namespace {
-            Some(namespace) => namespaces.contains(namespace),
+        let ports = match namespace {
+            Some(namespace) => namespaces.get(namespace),
             None if namespaces.len() > 1 => {
-                let all: Vec<&str> = namespaces.iter().map(String::as_str).collect();
+                let all: Vec<&str> = namespaces.keys().map(String::as_str).collect();
                 return Err(format!(
                     "is {service:?}, which namespaces {} declare, expected namespace/host",
                     all.join(", ")
                 ));
             }
-            None => !namespaces.is_empty(),
+            None => namespaces.values().next(),
         };
-        if !known {
+        let Some(ports) = ports else {
             return Err(format!("is {service:?}, which nothing declares, {wanted}"));
-        }
-        let known = u16::try_from(port).ok().filter(|port| *port != 0);
-        let port = known.ok_or_else(|| format!("has port {port}, expected 1 to 65535"));
+        };
+        let known = u16::try_from(port).ok().filter(|port| ports.contains(port));
+        let Some(port) = known else {
+            let all: Vec<String> = ports.iter().map(u16::to_string).collect();
+            let expected = match all.is_empty() {
+                true => "no port that can be called".to_owned(),
+                false => format!("port {}", all.join(", ")),
+            };
+            return Err(format!(
+                "is {service:?}, of which port {port} is asked for, but it has {expected}"
+            ));
+        };
         Ok(Destination {
             host: host.to_owned(),
-            port: port?,
+            port,
         })
     }
 }

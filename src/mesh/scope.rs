@@ -8,13 +8,13 @@ use api::features::Features;
 use api::mesh_config::MeshConfig;
 use api::networking::Port as ListenerPort;
 use api::networking::sidecar::OutboundMode;
-use api::networking::virtual_service::Destination;
+use api::networking::virtual_service::Destination as Target;
 use api::snapshot::{Address, Labels, Locality, TrafficDistribution};
 
 use crate::update::same_or_equal;
 use crate::{
-    Families, Flavour, GatewayView, Inbound, Mesh, Mode, PeerModes, Policy, Proxy, Reach,
-    Resolution, Role, Routing, Rule, Scopes, Security, Service, VirtualHosts, authorization,
+    Destination, Families, Flavour, GatewayView, Inbound, Mesh, Mode, PeerModes, Policy, Proxy,
+    Reach, Resolution, Role, Routing, Rule, Scopes, Security, Service, VirtualHosts, authorization,
     gateways, inbound, networks,
 };
 use crate::{Networks, Settings, Telemetry};
@@ -102,7 +102,7 @@ pub struct Outbound {
     /// Unknown destinations.
     pub policy: OutboundMode,
     /// Where unknown traffic goes instead of where it was bound.
-    pub egress_proxy: Option<Destination>,
+    pub egress_proxy: Option<Target>,
 }
 
 /// What one egress listener takes in; without a Sidecar there is one for everything.
@@ -162,6 +162,12 @@ impl Outbound {
     /// A visible service.
     pub fn service(&self, host: &str) -> Option<&Arc<OutboundService>> {
         self.by_host.get(host).map(|place| &self.services[*place])
+    }
+
+    /// Whether a port of a host is visible.
+    pub fn has(&self, place: &Destination) -> bool {
+        let called = self.service(&place.host);
+        called.is_some_and(|called| called.service.port(place.port).is_some())
     }
 
     /// The view that the routes of a listener are made of: the first that is for its port, or, for

@@ -75,9 +75,11 @@ impl Id {
         let (api_version, kind) = (text(&object["apiVersion"]), text(&object["kind"]));
         let metadata = &object["metadata"];
         let key = Key::new(text(&metadata["namespace"]), text(&metadata["name"]));
-        if (api_version.as_str(), kind.as_str()) == ("v1", "ConfigMap") {
-            let is_mesh = key.namespace == mesh_map.namespace && key.name == mesh_map.name;
-            return is_mesh.then_some(Id::Mesh);
+        if (api_version.as_str(), kind.as_str()) == ("v1", "ConfigMap")
+            && key.namespace == mesh_map.namespace
+            && key.name == mesh_map.name
+        {
+            return Some(Id::Mesh);
         }
         match Kind::of(&api_version, &kind) {
             Some(kind) if is_cluster_scoped(kind) => Some(Id::Object(kind, Key::new("", key.name))),

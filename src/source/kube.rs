@@ -56,14 +56,21 @@ const NETWORKING: &str = "networking.istio.io";
 const EXTENSIONS: &str = "extensions.istio.io";
 const SECURITY: &str = "security.istio.io";
 
-/// Everything that the mesh reads, the ConfigMap of its settings, which comes first, and what is judged only.
-const WATCHED: [Watched; 24] = [
+/// The place of the ConfigMap with the settings among what is watched: they must not depend on whether all
+/// ConfigMaps may be read.
+const SETTINGS: usize = 0;
+/// ConfigMaps that are listed at once: few are of use, and some are large.
+const FEW: u32 = 50;
+
+/// Everything that the mesh reads, and what is judged only.
+const WATCHED: [Watched; 25] = [
     watched("", "v1", "ConfigMap", "configmaps"),
     watched("", "v1", "Namespace", "namespaces"),
     watched("", "v1", "Node", "nodes"),
     watched("", "v1", "Service", "services"),
     watched("", "v1", "Pod", "pods"),
     watched("", "v1", "Secret", "secrets"),
+    watched("", "v1", "ConfigMap", "configmaps"),
     watched("discovery.k8s.io", "v1", "EndpointSlice", "endpointslices"),
     watched(NETWORKING, "v1", "VirtualService", "virtualservices"),
     watched(NETWORKING, "v1", "DestinationRule", "destinationrules"),
@@ -112,14 +119,11 @@ impl Watched {
 
     /// Whether the mesh is made of objects of this kind; others are judged only, and not waited for.
     fn is_read(&self) -> bool {
-        self.kind == "ConfigMap" || Kind::of(&self.api_version(), self.kind).is_some()
+        Kind::of(&self.api_version(), self.kind).is_some()
     }
 
     /// What an object of this kind is to the mesh.
     fn id(&self, key: Key) -> Id {
-        if self.kind == "ConfigMap" {
-            return Id::Mesh;
-        }
         Id::of_subject(&ObjectRef {
             api_version: self.api_version(),
             kind: self.kind.to_owned(),
@@ -185,7 +189,7 @@ pub async fn follow(
 
 fn open(client: &Client, mesh_map: &MeshMap, index: usize, watched: &Watched) -> Events {
     let resource = watched.resource();
-    let (api, config): (Api<DynamicObject>, _) = if watched.kind == "ConfigMap" {
+    let (api, config): (Api<DynamicObject>, _) = if index == SETTINGS {
         let selector = format!("metadata.name={}", mesh_map.name);
         (
             Api::namespaced_with(client.clone(), &mesh_map.namespace, &resource),
@@ -194,6 +198,7 @@ fn open(client: &Client, mesh_map: &MeshMap, index: usize, watched: &Watched) ->
     } else {
         let config = match watched.kind {
             "Secret" => watcher::Config::default().fields(&other_secrets()),
+            "ConfigMap" => watcher::Config::default().page_size(FEW),
             _ => watcher::Config::default(),
         };
         (Api::all_with(client.clone(), &resource), config)
@@ -244,7 +249,7 @@ impl Listings {
             }
             Ok(Event::InitApply(object) | Event::Apply(object)) => {
                 let object = as_written(object, watched);
-                let Some(id) = Id::of(&object, &self.mesh_map) else {
+                let Some(id) = self.id(index, &object) else {
                     return Vec::new();
                 };
                 let happened = match self.rosters[index].seen(&key_of(&object)) {
@@ -256,11 +261,13 @@ impl Listings {
             }
             Ok(Event::Delete(object)) => {
                 let object = as_written(object, watched);
+                let Some(id) = self.id(index, &object) else {
+                    return Vec::new();
+                };
                 self.rosters[index].gone(&key_of(&object));
                 self.metrics
                     .count(watched.group, watched.kind, Happened::Deleted);
-                let id = Id::of(&object, &self.mesh_map);
-                id.into_iter().map(Id::gone).collect()
+                vec![id.gone()]
             }
             Ok(Event::InitDone) => self.listed(index),
             Err(watcher::Error::InitialListFailed(kube::Error::Api(status)))
@@ -277,6 +284,12 @@ impl Listings {
                 warn!("secrets may not be read: gateways get no certificates ({status})");
                 self.listed(index)
             }
+            Err(watcher::Error::InitialListFailed(kube::Error::Api(status)))
+                if status.code == 403 && watched.kind == "ConfigMap" && index != SETTINGS =>
+            {
+                warn!("configmaps may not be read: nobody gets roots of configmap:// ({status})");
+                self.listed(index)
+            }
             Err(error) => {
                 warn!(kind = watched.kind, %error, "a watch failed, retrying");
                 Vec::new()
@@ -284,10 +297,19 @@ impl Listings {
         }
     }
 
+    /// What an object that one watch shows is to the mesh. The settings come by a watch of their own.
+    fn id(&self, index: usize, object: &Value) -> Option<Id> {
+        let id = Id::of(object, &self.mesh_map)?;
+        ((id == Id::Mesh) == (index == SETTINGS)).then_some(id)
+    }
+
     fn listed(&mut self, index: usize) -> Vec<Change> {
         let lost = self.rosters[index].finish();
-        let watched = &WATCHED[index];
-        let mut changes: Vec<Change> = lost.into_iter().map(|key| watched.id(key).gone()).collect();
+        let id = |key| match index {
+            SETTINGS => Id::Mesh,
+            other => WATCHED[other].id(key),
+        };
+        let mut changes: Vec<Change> = lost.into_iter().map(|key| id(key).gone()).collect();
         self.missing[index] = false;
         if !self.complete && !self.missing.contains(&true) {
             self.complete = true;

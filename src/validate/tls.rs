@@ -192,19 +192,20 @@ pub fn client(findings: &mut Findings, tls: &Field) {
     }
 }
 
-/// `configmap://[namespace/]name`: of the own namespace only.
+/// `configmap://namespace/name`: of the own namespace only.
 fn config_map(findings: &mut Findings, credential: &Field) {
     let Some(name) = credential.text().strip_prefix("configmap://") else {
         return;
     };
     let own = findings.subject().namespace.clone().unwrap_or_default();
-    let namespace = name
-        .split_once('/')
-        .map_or(own.as_str(), |(namespace, _)| namespace);
-    if namespace != own || name.is_empty() {
-        findings.error(
+    match name.split_once('/') {
+        Some((namespace, name)) if namespace == own && !name.is_empty() && !name.contains('/') => {}
+        _ => findings.error(
             credential,
-            format!("{name:?} is not a ConfigMap of namespace {own:?}"),
-        );
+            format!(
+                "{:?} is not a ConfigMap of the rule's own namespace, expected configmap://{own}/<name>",
+                credential.text()
+            ),
+        ),
     }
 }

@@ -1,17 +1,17 @@
-//! Writes the addresses of the gateway that serves Ingresses into their status, while this process leads: those of
-//! the Service that the mesh configuration names, as upstream. Without that Service nothing is written, and what is
-//! written stays.
+//! Writes the addresses of the gateway that serves Ingresses into their status, while this process leads, as
+//! upstream: those of the Service that the mesh configuration names, none without that Service; or, where it names
+//! none, those that the nodes of the gateway's pods have outside of the cluster. What is not ours to serve stays.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::snapshot::{Key, Snapshot};
+use api::snapshot::{Key, Snapshot, World, selects};
 use base::names::ISTIO_SYSTEM;
 use kube::api::{Api, DynamicObject, Patch, PatchParams};
 use kube::core::ApiResource;
-use mesh::{Mesh, serves_ingress};
+use mesh::{Mesh, ingress_selector, serves_ingress};
 use serde_json::{Value, json};
 use serve::Shutdown;
 use tokio::sync::watch;
@@ -27,23 +27,46 @@ const AGAIN: Duration = Duration::from_secs(15);
 /// Before everything is compared again with what is stored: others may write, too.
 const REVIEW: Duration = Duration::from_secs(60);
 
-/// The addresses that each Ingress of ours is to have, in order; `None` while it is not known where the gateway is.
-pub(crate) fn addresses(snapshot: &Snapshot) -> Option<BTreeMap<Key, Arc<[String]>>> {
-    let name = match snapshot.mesh.ingress_service.as_str() {
-        "" => return None,
-        name => name,
-    };
-    let service = snapshot.services.get(&Key::new(ISTIO_SYSTEM, name))?;
-    let mut found = match &service.external_name {
-        Some(name) => vec![name.clone()],
-        None => service.external_addresses.clone(),
+/// The addresses that each Ingress of ours is to have, in order.
+pub(crate) fn addresses(snapshot: &Snapshot, world: &World) -> BTreeMap<Key, Arc<[String]>> {
+    let ingresses = snapshot.ingresses.values();
+    let mut ours = ingresses
+        .filter(|one| serves_ingress(snapshot, one))
+        .peekable();
+    if ours.peek().is_none() {
+        return BTreeMap::new();
+    }
+    let mut found = match snapshot.mesh.ingress_service.as_str() {
+        "" => of_nodes(snapshot, world),
+        name => of_service(snapshot, name),
     };
     found.sort();
     found.dedup();
     let found: Arc<[String]> = found.into();
-    let ingresses = snapshot.ingresses.values();
-    let ours = ingresses.filter(|one| serves_ingress(snapshot, one));
-    Some(ours.map(|one| (one.meta.key(), found.clone())).collect())
+    ours.map(|one| (one.meta.key(), found.clone())).collect()
+}
+
+/// Where the Service of the gateway is reached; nowhere while it is not there.
+fn of_service(snapshot: &Snapshot, name: &str) -> Vec<String> {
+    let service = snapshot.services.get(&Key::new(ISTIO_SYSTEM, name));
+    match service.map(|service| (service, &service.external_name)) {
+        Some((_, Some(name))) => vec![name.clone()],
+        Some((service, None)) => service.external_addresses.clone(),
+        None => Vec::new(),
+    }
+}
+
+/// Where the nodes are reached on which pods of the gateway run.
+fn of_nodes(snapshot: &Snapshot, world: &World) -> Vec<String> {
+    let selector = ingress_selector(snapshot);
+    let pods = world.pods(ISTIO_SYSTEM);
+    // A pod without an address does not run yet.
+    let run = pods.filter(|pod| !pod.addresses.is_empty() && selects(&selector, &pod.labels));
+    let nodes = run.filter_map(|pod| world.node(&pod.node));
+    nodes
+        .flat_map(|node| &node.external_addresses)
+        .cloned()
+        .collect()
 }
 
 /// `status.loadBalancer.ingress` with these addresses.
@@ -75,15 +98,24 @@ fn patch(stored: &Value, addresses: &[String]) -> Option<Value> {
 }
 
 /// Runs until `shutdown`.
-pub async fn keep(access: Access, meshes: watch::Receiver<Option<Arc<Mesh>>>, shutdown: Shutdown) {
-    let work = work(access, meshes);
+pub async fn keep(
+    access: Access,
+    meshes: watch::Receiver<Option<Arc<Mesh>>>,
+    worlds: watch::Receiver<Option<World>>,
+    shutdown: Shutdown,
+) {
+    let work = work(access, meshes, worlds);
     tokio::select! {
         () = shutdown.cancelled() => {}
         () = work => {}
     }
 }
 
-async fn work(mut access: Access, mut meshes: watch::Receiver<Option<Arc<Mesh>>>) {
+async fn work(
+    mut access: Access,
+    mut meshes: watch::Receiver<Option<Arc<Mesh>>>,
+    mut worlds: watch::Receiver<Option<World>>,
+) {
     // What each was seen to have since this process leads.
     let mut seen: BTreeMap<Key, Arc<[String]>> = BTreeMap::new();
     loop {
@@ -96,7 +128,11 @@ async fn work(mut access: Access, mut meshes: watch::Receiver<Option<Arc<Mesh>>>
             continue;
         }
         let mesh = meshes.borrow_and_update().clone();
-        let wanted = mesh.and_then(|mesh| addresses(mesh.snapshot()));
+        let world = worlds.borrow_and_update().clone();
+        let known = mesh.as_ref().zip(world.as_ref());
+        let wanted = known.map(|(mesh, world)| addresses(mesh.snapshot(), world));
+        // Where pods run follows from no relation; that of the gateway's shows in endpoints, if anywhere.
+        let by_nodes = mesh.is_some_and(|mesh| mesh.snapshot().mesh.ingress_service.is_empty());
         let mut pause = REVIEW;
         for (key, addresses) in wanted.iter().flatten() {
             if seen.get(key) == Some(addresses) {
@@ -113,6 +149,7 @@ async fn work(mut access: Access, mut meshes: watch::Receiver<Option<Arc<Mesh>>>
         tokio::select! {
             Ok(()) = access.leadership.changed() => {}
             Ok(()) = meshes.changed() => {}
+            Ok(()) = worlds.changed(), if by_nodes => {}
             () = sleep(pause) => {
                 if pause == REVIEW {
                     seen.clear();
@@ -129,7 +166,10 @@ async fn write(access: &Access, key: &Key, addresses: &[String]) -> bool {
         Ok(Ok(false)) => true,
         Ok(Ok(true)) => {
             access.metrics.wrote("written");
-            info!("ingress {name} is reached at {}", addresses.join(", "));
+            match addresses {
+                [] => info!("ingress {name} is reached nowhere: its gateway has no address"),
+                all => info!("ingress {name} is reached at {}", all.join(", ")),
+            }
             true
         }
         Ok(Err(kube::Error::Api(status))) if status.code == 404 => true,

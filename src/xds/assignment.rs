@@ -110,3 +110,6 @@ fn assigned(cluster: &Arc<str>, view: &EndpointView, world: &World) -> Arc<Resou
     let made = Resource::new(type_url::ENDPOINT, cluster.clone(), &bytes, Vec::new());
     Arc::new(made)
 }
+
+#[cfg(test)]
+mod tests;

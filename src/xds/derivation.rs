@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use api::snapshot::{Address, Key, World};
+use api::snapshot::{Address, World};
 use envoy::Memo;
-use mesh::{Proxy, Scope};
+use mesh::{Proxy, Scope, SecretPlace};
 use proto::codec::type_url;
 
 use crate::Resources;
@@ -21,7 +21,7 @@ pub(crate) struct Derivation {
     /// Addresses that the scope's services spell out.
     spelled_out: BTreeSet<IpAddr>,
     /// Secrets that the resources refer to.
-    secrets: BTreeMap<String, Key>,
+    secrets: BTreeMap<String, SecretPlace>,
     resources: Arc<Resources>,
 }
 

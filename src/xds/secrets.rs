@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use api::snapshot::{Key, Secret, World};
+use api::snapshot::{Key, Kind, Secret, SecretRoots, World};
 use base::ObjectRef;
+use mesh::SecretPlace;
 use proto::codec::{self, type_url};
 use proto::envoy::config::core::v3::{DataSource, data_source::Specifier};
 use proto::envoy::extensions::transport_sockets::tls::v3 as tls;
@@ -13,20 +14,16 @@ use crate::{Resource, Table};
 
 /// What the end of a name says: only the authorities are asked for.
 const ROOTS: &str = "-cacert";
+/// What the beginning of a name says: it is of a ConfigMap, of which nothing but authorities is told.
+const CONFIG_MAP: &str = "configmap://";
 
 /// Makes `table` one of exactly the secrets of these names; what does not exist is not in it.
-pub(crate) fn update(table: &mut Table, names: &BTreeMap<String, Key>, world: &World) {
-    table.become_only(names.iter().filter_map(|(name, key)| {
-        let (key, secret) = match key.name.strip_suffix(ROOTS) {
-            None => (key.clone(), certificate(world.secret(key)?)?),
-            // The authorities stand in a secret of their own, or beside the certificate.
-            Some(plain) => {
-                let beside = Key::new(key.namespace.clone(), plain);
-                let own = world.secret(key).map(|secret| (key, secret));
-                let found = own.or_else(|| Some((&beside, world.secret(&beside)?)));
-                let (key, secret) = found?;
-                (key.clone(), roots(secret)?)
-            }
+pub(crate) fn update(table: &mut Table, names: &BTreeMap<String, SecretPlace>, world: &World) {
+    table.become_only(names.iter().filter_map(|(name, place)| {
+        let key = &place.key;
+        let (kind, (key, secret)) = match place.kind {
+            Kind::ConfigMap => ("ConfigMap", (key.clone(), roots(world.roots(key)?))),
+            _ => ("Secret", held(key, world)?),
         };
         let message = tls::Secret {
             name: name.clone(),
@@ -35,7 +32,7 @@ pub(crate) fn update(table: &mut Table, names: &BTreeMap<String, Key>, world: &W
         let bytes = codec::encode_secret(&message);
         let origin = vec![Arc::new(ObjectRef {
             api_version: "v1".to_owned(),
-            kind: "Secret".to_owned(),
+            kind: kind.to_owned(),
             namespace: Some(key.namespace),
             name: key.name,
         })];
@@ -48,12 +45,25 @@ pub(crate) fn update(table: &mut Table, names: &BTreeMap<String, Key>, world: &W
     }));
 }
 
+/// What a Secret, or one beside it, holds of what is asked for.
+fn held(key: &Key, world: &World) -> Option<(Key, tls::secret::Type)> {
+    let Some(plain) = key.name.strip_suffix(ROOTS) else {
+        return Some((key.clone(), certificate(world.secret(key)?)?));
+    };
+    // The authorities stand in a secret of their own, or beside the certificate.
+    let beside = Key::new(key.namespace.clone(), plain);
+    let own = world.secret(key).map(|secret| (key, secret));
+    let found = own.or_else(|| Some((&beside, world.secret(&beside)?)));
+    let (key, secret) = found?;
+    Some((key.clone(), roots(secret.roots.as_ref()?)))
+}
+
 /// The part of `table` that is no secret.
 pub(crate) fn public(table: &Table) -> Table {
     let mut left = Table::default();
     for resource in table
         .iter()
-        .filter(|resource| resource.name.ends_with(ROOTS))
+        .filter(|own| own.name.ends_with(ROOTS) || own.name.starts_with(CONFIG_MAP))
     {
         left.insert(resource.clone());
     }
@@ -70,15 +80,12 @@ fn certificate(secret: &Secret) -> Option<tls::secret::Type> {
     }))
 }
 
-fn roots(secret: &Secret) -> Option<tls::secret::Type> {
-    let held = secret.roots.as_ref()?;
-    Some(tls::secret::Type::ValidationContext(
-        tls::CertificateValidationContext {
-            trusted_ca: Some(inline(&held.certificates)),
-            crl: held.revoked.as_deref().map(inline),
-            ..Default::default()
-        },
-    ))
+fn roots(held: &SecretRoots) -> tls::secret::Type {
+    tls::secret::Type::ValidationContext(tls::CertificateValidationContext {
+        trusted_ca: Some(inline(&held.certificates)),
+        crl: held.revoked.as_deref().map(inline),
+        ..Default::default()
+    })
 }
 
 fn inline(bytes: &[u8]) -> DataSource {
@@ -92,7 +99,8 @@ fn inline(bytes: &[u8]) -> DataSource {
 mod tests {
     use std::collections::BTreeMap;
 
-    use api::snapshot::{Key, World, read};
+    use api::snapshot::{Key, Kind, World, read};
+    use mesh::SecretPlace;
     use proto::codec;
     use serde_json::{Value, json};
 
@@ -114,10 +122,16 @@ mod tests {
             "metadata": {"namespace": "edge", "name": name}})
     }
 
-    fn names(of: &[&str]) -> BTreeMap<String, Key> {
+    fn names(of: &[&str]) -> BTreeMap<String, SecretPlace> {
         let names = of.iter();
         names
-            .map(|name| (format!("kubernetes://{name}"), Key::new("edge", *name)))
+            .map(|name| {
+                let place = SecretPlace {
+                    kind: Kind::Secret,
+                    key: Key::new("edge", *name),
+                };
+                (format!("kubernetes://{name}"), place)
+            })
             .collect()
     }
 
@@ -161,6 +175,36 @@ mod tests {
             );
             assert!(!text.contains("private_key: Some"), "{text}");
         }
+    }
+
+    #[test]
+    fn a_config_map_is_told_until_it_is_gone_and_is_public() {
+        let name = "configmap://shop/roots-cacert";
+        let place = SecretPlace {
+            kind: Kind::ConfigMap,
+            key: Key::new("shop", "roots"),
+        };
+        let names = BTreeMap::from([(name.to_owned(), place.clone())]);
+        let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "data": {"ca.crt": "root"},
+            "metadata": {"namespace": "shop", "name": "roots"}});
+        let mut table = Table::default();
+        // A Secret of the same name is something else.
+        let mut other = secret("roots", &json!({"ca.crt": "other"}));
+        other["metadata"]["namespace"] = "shop".into();
+        update(&mut table, &names, &world(std::slice::from_ref(&other)));
+        assert_eq!(made(&table), [""; 0]);
+        let mut world = world(&[other, map]);
+        update(&mut table, &names, &world);
+        assert_eq!(made(&public(&table)), [name]);
+        let resource = table.get(name).expect("there");
+        let text = format!("{:?}", codec::decode_secret(&resource.bytes()));
+        assert!(
+            text.contains(&format!("{:?}", b"root".as_slice())),
+            "{text}"
+        );
+        assert!(world.remove(Kind::ConfigMap, &place.key).secrets);
+        update(&mut table, &names, &world);
+        assert_eq!(made(&table), [""; 0]);
     }
 
     #[test]

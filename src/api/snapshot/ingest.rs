@@ -12,7 +12,8 @@ use serde_json::Value;
 use super::{
     Address, BackendPort, EndpointSlice, Ingress, IngressBackend, IngressClass, IngressPath,
     IngressRule, IngressTls, Key, Labels, Locality, Meta, Namespace, Node, Object, PathKind, Pod,
-    Secret, Service, ServicePort, SliceEndpoint, TargetPort, TrafficDistribution, Transport,
+    Secret, SecretRoots, Service, ServicePort, SliceEndpoint, TargetPort, TrafficDistribution,
+    Transport,
 };
 use crate::networking::destination_rule::DestinationRule;
 use crate::networking::gateway::Gateway;
@@ -35,6 +36,7 @@ pub enum Kind {
     EndpointSlice,
     Pod,
     Secret,
+    ConfigMap,
     VirtualService,
     DestinationRule,
     Gateway,
@@ -59,6 +61,7 @@ impl Kind {
             ("", "Service") => Kind::Service,
             ("", "Pod") => Kind::Pod,
             ("", "Secret") => Kind::Secret,
+            ("", "ConfigMap") => Kind::ConfigMap,
             ("discovery.k8s.io", "EndpointSlice") => Kind::EndpointSlice,
             ("networking.istio.io", "VirtualService") => Kind::VirtualService,
             ("networking.istio.io", "DestinationRule") => Kind::DestinationRule,
@@ -91,6 +94,7 @@ pub enum Item {
     EndpointSlice(Key, EndpointSlice),
     Pod(Key, Pod),
     Secret(Key, Secret),
+    ConfigMap(Key, SecretRoots),
     VirtualService(Key, Object<VirtualService>),
     DestinationRule(Key, Object<DestinationRule>),
     Gateway(Key, Object<Gateway>),
@@ -115,6 +119,7 @@ impl Item {
             Item::EndpointSlice(..) => Kind::EndpointSlice,
             Item::Pod(..) => Kind::Pod,
             Item::Secret(..) => Kind::Secret,
+            Item::ConfigMap(..) => Kind::ConfigMap,
             Item::VirtualService(..) => Kind::VirtualService,
             Item::DestinationRule(..) => Kind::DestinationRule,
             Item::Gateway(..) => Kind::Gateway,
@@ -139,6 +144,7 @@ impl Item {
             | Item::EndpointSlice(key, _)
             | Item::Pod(key, _)
             | Item::Secret(key, _)
+            | Item::ConfigMap(key, _)
             | Item::VirtualService(key, _)
             | Item::DestinationRule(key, _)
             | Item::Gateway(key, _)
@@ -181,11 +187,15 @@ pub fn read(object: &Value) -> Result<Option<Item>, Problem> {
             };
             Item::Namespace(Key::new("", meta.name()), namespace)
         }
-        Kind::Node => Item::Node(Key::new("", meta.name()), node(&meta)),
+        Kind::Node => Item::Node(Key::new("", meta.name()), node(&meta, object)),
         Kind::Service => Item::Service(key, service(meta, object)),
         Kind::EndpointSlice => Item::EndpointSlice(key, slice(&meta, object)),
         Kind::Pod => Item::Pod(key, pod(&meta, object)),
         Kind::Secret => return Ok(Secret::of(object).map(|secret| Item::Secret(key, secret))),
+        Kind::ConfigMap => {
+            let roots = SecretRoots::of_config_map(object);
+            return Ok(roots.map(|roots| Item::ConfigMap(key, roots)));
+        }
         Kind::VirtualService => Item::VirtualService(key, parse(meta, spec)?),
         Kind::DestinationRule => Item::DestinationRule(key, parse(meta, spec)?),
         Kind::Gateway => Item::Gateway(key, parse(meta, spec)?),
@@ -289,7 +299,7 @@ fn annotation(object: &Value, name: &str) -> String {
     text(&object["metadata"]["annotations"][name])
 }
 
-fn node(meta: &Meta) -> Node {
+fn node(meta: &Meta, object: &Value) -> Node {
     let label = |names: &[&str]| {
         let found = names.iter().find_map(|name| meta.labels.get(*name));
         found.cloned().unwrap_or_default()
@@ -307,6 +317,11 @@ fn node(meta: &Meta) -> Node {
             ]),
             sub_zone: label(&["topology.istio.io/subzone"]),
         },
+        external_addresses: array(&object["status"]["addresses"])
+            .filter(|address| address["type"] == "ExternalIP")
+            .map(|address| text(&address["address"]))
+            .filter(|address| !address.is_empty())
+            .collect(),
     }
 }
 

@@ -27,11 +27,13 @@ pub struct Pod {
     pub ready: bool,
 }
 
-/// Where a node stands.
+/// Where a node stands, and how it is reached.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Node {
     /// `metadata.name`.
     pub name: String,
     /// From its topology labels.
     pub locality: Locality,
+    /// Its addresses outside of the cluster: `ExternalIP` of `status.addresses`.
+    pub external_addresses: Vec<String>,
 }

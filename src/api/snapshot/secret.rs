@@ -1,4 +1,5 @@
-//! Secrets: certificates and keys that gateways show.
+//! Secrets: certificates and keys that gateways show, and those who may sign the certificates of others, which
+//! stand in ConfigMaps too.
 
 use std::fmt;
 
@@ -26,8 +27,8 @@ pub struct SecretCertificate {
     pub staple: Option<Vec<u8>>,
 }
 
-/// Certificates of authorities, in PEM.
-#[derive(Clone, PartialEq, Eq)]
+/// Certificates of authorities, in PEM: public.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SecretRoots {
     /// The certificates.
     pub certificates: Vec<u8>,
@@ -75,9 +76,27 @@ impl Secret {
     }
 }
 
+impl SecretRoots {
+    /// Reads the `data` of a ConfigMap, by the same keys; `None` when it holds nothing of use.
+    pub(crate) fn of_config_map(object: &Value) -> Option<Self> {
+        let value = |key: &str| {
+            let text = object["data"][key].as_str().unwrap_or_default();
+            (!text.is_empty()).then(|| text.as_bytes().to_vec())
+        };
+        [("cacert", "crl"), ("ca.crt", "ca.crl")]
+            .into_iter()
+            .find_map(|(certificates, revoked)| {
+                Some(SecretRoots {
+                    certificates: value(certificates)?,
+                    revoked: value(revoked),
+                })
+            })
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::Secret;
+    use super::{Secret, SecretRoots};
     use serde_json::json;
 
     #[test]
@@ -105,6 +124,19 @@ mod tests {
             Secret::of(&json!({"data": {"tls.crt": "Y2VydA==", "tls.key": ""}})),
             None
         );
+    }
+
+    #[test]
+    fn a_config_map_holds_authorities_in_plain_text_and_no_key() {
+        let object =
+            json!({"data": {"ca.crt": "root", "ca.crl": "gone", "tls.crt": "a", "tls.key": "b"}});
+        let roots = SecretRoots::of_config_map(&object).expect("of use");
+        assert_eq!(roots.certificates, b"root");
+        assert_eq!(roots.revoked.as_deref(), Some(&b"gone"[..]));
+        let of = |data: serde_json::Value| SecretRoots::of_config_map(&json!({"data": data}));
+        let both = of(json!({"ca.crt": "second", "cacert": "first"})).expect("of use");
+        assert_eq!(both.certificates, b"first");
+        assert_eq!(of(json!({"root-cert.pem": "other", "ca.crt": ""})), None);
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! EndpointSlices, found by the Service that they are of and by the pods in them, so that an event
-//! costs the slices that it concerns and not those of its namespace.
+//! EndpointSlices, found by the Service that they are of and by the pods in them, named or by address, so that
+//! an event costs the slices that it concerns and not those of its namespace.
 
 use std::sync::Arc;
 
@@ -13,6 +13,8 @@ pub(super) struct Slices {
     table: Table<EndpointSlice>,
     of_service: OrdMap<Key, OrdSet<Key>>,
     with_pod: OrdMap<Key, OrdSet<Key>>,
+    /// By namespace and address, those of endpoints that name no pod.
+    at_address: OrdMap<Key, OrdSet<Key>>,
 }
 
 impl Slices {
@@ -26,9 +28,18 @@ impl Slices {
         self.found(self.of_service.get(service))
     }
 
-    /// The slices that a pod is in, by name.
+    /// The slices that name a pod.
     pub fn with_pod(&self, pod: &Key) -> impl Iterator<Item = &Arc<EndpointSlice>> {
         self.found(self.with_pod.get(pod))
+    }
+
+    /// The slices of a namespace that have an address without a pod's name.
+    pub fn at_address(
+        &self,
+        namespace: &str,
+        address: &str,
+    ) -> impl Iterator<Item = &Arc<EndpointSlice>> {
+        self.found(self.at_address.get(&Key::new(namespace, address)))
     }
 
     fn found<'a>(
@@ -54,6 +65,10 @@ impl Slices {
             for pod in pods(&slice) {
                 self.with_pod.entry(pod).or_default().insert(key.clone());
             }
+            for address in addresses(&slice) {
+                let at = self.at_address.entry(address).or_default();
+                at.insert(key.clone());
+            }
         }
         true
     }
@@ -70,6 +85,9 @@ impl Slices {
         take(&mut self.of_service, &service(slice), key);
         for pod in pods(slice) {
             take(&mut self.with_pod, &pod, key);
+        }
+        for address in addresses(slice) {
+            take(&mut self.at_address, &address, key);
         }
     }
 }
@@ -91,4 +109,11 @@ fn pods(slice: &EndpointSlice) -> impl Iterator<Item = Key> {
     let pods = slice.endpoints.iter();
     pods.filter_map(|endpoint| endpoint.pod.as_ref())
         .map(|(namespace, name)| Key::new(namespace, name))
+}
+
+/// Addresses of endpoints that name no pod, by namespace.
+fn addresses(slice: &EndpointSlice) -> impl Iterator<Item = Key> {
+    let nameless = slice.endpoints.iter().filter(|own| own.pod.is_none());
+    let addresses = nameless.flat_map(|endpoint| &endpoint.addresses);
+    addresses.map(|address| Key::new(&slice.namespace, address.to_string()))
 }

@@ -57,6 +57,22 @@ fn an_endpoint_joins_with_its_pod() {
 }
 
 #[test]
+fn an_address_without_a_name_joins_with_the_pod_that_has_it() {
+    let mut nameless = slice(true, false);
+    nameless["endpoints"][0]["targetRef"] = Value::Null;
+    let mut later = world(&[service(), nameless.clone()]);
+    assert_eq!(later.endpoints()[&host()].endpoints[0].service_account, "");
+    let touched = later.put(item(&pod()));
+    assert!(touched.hosts.contains(&host()));
+    let before = world(&[service(), pod(), nameless]);
+    assert_eq!(later.endpoints(), before.endpoints());
+    let account = &later.endpoints()[&host()].endpoints[0].service_account;
+    assert_eq!(account, "store");
+    later.remove(Kind::Pod, &Key::new("demo", "store-1"));
+    assert_eq!(later.endpoints()[&host()].endpoints[0].service_account, "");
+}
+
+#[test]
 fn a_terminating_endpoint_that_is_not_ready_is_gone_in_any_order() {
     for objects in [
         [service(), pod(), slice(false, true)],

@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use super::slices::Slices;
 use super::{
-    Endpoint, HostEndpoints, HostId, Item, Key, Kind, Node, Object, Pod, Secret, Snapshot, Table,
+    Endpoint, HostEndpoints, HostId, Item, Key, Kind, Node, Object, Pod, Secret, SecretRoots,
+    Snapshot, Table,
 };
 use crate::features::Features;
 use crate::mesh_config::MeshConfig;
@@ -25,6 +26,8 @@ pub struct World {
     pods: Table<Pod>,
     nodes: Table<Node>,
     secrets: Table<Secret>,
+    /// Authorities in ConfigMaps.
+    roots: Table<SecretRoots>,
     endpoints: imbl::OrdMap<HostId, Arc<HostEndpoints>>,
 }
 
@@ -35,7 +38,7 @@ pub struct Touched {
     pub relations: bool,
     /// Hosts whose endpoints changed.
     pub hosts: BTreeSet<HostId>,
-    /// Whether Secrets changed.
+    /// Whether Secrets, or authorities in ConfigMaps, changed.
     pub secrets: bool,
 }
 
@@ -63,6 +66,7 @@ impl World {
             pods: Table::default(),
             nodes: Table::default(),
             secrets: Table::default(),
+            roots: Table::default(),
             endpoints: imbl::OrdMap::new(),
         }
     }
@@ -82,6 +86,11 @@ impl World {
         self.pods.get(key)
     }
 
+    /// The pods of a namespace, by name.
+    pub fn pods(&self, namespace: &str) -> impl Iterator<Item = &Arc<Pod>> {
+        self.pods.in_namespace(namespace)
+    }
+
     /// Where a node stands.
     pub fn node(&self, name: &str) -> Option<&Arc<Node>> {
         self.nodes.get(&Key::new("", name))
@@ -90,6 +99,11 @@ impl World {
     /// A Secret; no part of the relations, which everybody may see.
     pub fn secret(&self, key: &Key) -> Option<&Arc<Secret>> {
         self.secrets.get(key)
+    }
+
+    /// The authorities in a ConfigMap, which are public.
+    pub fn roots(&self, key: &Key) -> Option<&Arc<SecretRoots>> {
+        self.roots.get(key)
     }
 
     /// Replaces the settings of the whole mesh.
@@ -165,6 +179,10 @@ impl World {
                 let changed = self.secrets.insert(key.clone(), value);
                 (Kind::Secret, key, changed)
             }
+            Item::ConfigMap(key, value) => {
+                let changed = self.roots.insert(key.clone(), value);
+                (Kind::ConfigMap, key, changed)
+            }
             Item::VirtualService(key, value) => {
                 let changed = self.snapshot.virtual_services.insert(key.clone(), value);
                 (Kind::VirtualService, key, changed)
@@ -231,6 +249,7 @@ impl World {
             Kind::EndpointSlice => self.slices.remove(key),
             Kind::Pod => self.pods.remove(key),
             Kind::Secret => self.secrets.remove(key),
+            Kind::ConfigMap => self.roots.remove(key),
             Kind::VirtualService => snapshot.virtual_services.remove(key),
             Kind::DestinationRule => snapshot.destination_rules.remove(key),
             Kind::Gateway => snapshot.gateways.remove(key),
@@ -252,10 +271,10 @@ impl World {
         if !changed {
             return touched;
         }
-        touched.secrets = kind == Kind::Secret;
+        touched.secrets = matches!(kind, Kind::Secret | Kind::ConfigMap);
         touched.relations = !matches!(
             kind,
-            Kind::Node | Kind::EndpointSlice | Kind::Pod | Kind::Secret
+            Kind::Node | Kind::EndpointSlice | Kind::Pod | Kind::Secret | Kind::ConfigMap
         );
         let mut hosts = before.concerned(kind, key);
         hosts.extend(self.concerned(kind, key));
@@ -279,7 +298,12 @@ impl World {
                 }
             }
             Kind::Pod => {
-                for slice in self.slices.with_pod(key) {
+                let named = self.slices.with_pod(key);
+                let addresses = self.pods.get(key).into_iter();
+                let addresses = addresses.flat_map(|pod| &pod.addresses);
+                let by_address =
+                    addresses.flat_map(|address| self.slices.at_address(namespace, address));
+                for slice in named.chain(by_address) {
                     hosts.insert(self.host_of(&slice.namespace, &slice.service));
                 }
                 self.selecting_entries(namespace, &mut hosts);

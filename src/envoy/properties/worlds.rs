@@ -226,6 +226,9 @@ fn slice(random: &mut Rng) -> Value {
         "conditions": {"ready": random.bool()},
         "targetRef": {"kind": "Pod", "name": pod, "namespace": namespace},
     }]);
+    if random.u8(..4) == 0 {
+        made["endpoints"][0]["targetRef"] = Value::Null;
+    }
     made
 }
 

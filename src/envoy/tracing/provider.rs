@@ -33,6 +33,12 @@ pub(super) struct Made {
 pub(super) fn of(scope: &Scope, by: &Collector) -> Option<Made> {
     let at = by.at.as_ref()?;
     let provider = &by.provider;
+    // A Sidecar or `exportTo` may hide the service, and with these Envoy refuses a listener that sends spans to a
+    // cluster which it does not have.
+    let demanding = provider.zipkin.is_some() || provider.datadog.is_some();
+    if demanding && !scope.outbound.has(at) {
+        return None;
+    }
     let service = &scope.workload.traced_as;
     if let Some(own) = &provider.zipkin {
         let config = zipkin(scope, own, at);

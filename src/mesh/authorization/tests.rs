@@ -132,18 +132,24 @@ fn authorizers_that_nobody_can_ask_are_problems_of_their_policies() {
         policy("shop", "good", &custom("gate")),
         policy("shop", "lost", &custom("lost")),
         policy("shop", "none", &custom("nobody")),
+        policy("shop", "port", &custom("port")),
     ]);
     let at = |service: &str| json!({"service": service, "port": 80});
     let config = json!({"extensionProviders": [
         {"name": "gate", "envoyExtAuthzGrpc": at("gate.authz.svc.cluster.local")},
-        {"name": "lost", "envoyExtAuthzHttp": at("lost.authz.svc.cluster.local")}]});
+        {"name": "lost", "envoyExtAuthzHttp": at("lost.authz.svc.cluster.local")},
+        {"name": "port", "envoyExtAuthzGrpc": {"service": "gate.authz.svc.cluster.local", "port": 81}}]});
     world.configure(MeshConfig::parse(&config).expect("a mesh config"));
     let (mesh, problems) = compile(world.snapshot());
     let subjects: Vec<&str> = problems
         .iter()
         .map(|own| own.subject.name.as_str())
         .collect();
-    assert_eq!(subjects, ["lost", "none"], "{problems:?}");
+    assert_eq!(subjects, ["lost", "none", "port"], "{problems:?}");
+    let port = problems[2].to_string();
+    let expected = "spec.provider.name \"port\" cannot be asked: its service is \"gate.authz.svc.cluster.local\", of which \
+                    port 81 is asked for, but it has port 80; calls that its rules hold of are refused";
+    assert!(port.contains(expected), "{port}");
     let scope = mesh.scope(&proxy("sidecar", "shop", &json!({})));
     let asked: Vec<(&str, bool)> = scope
         .security
@@ -151,14 +157,20 @@ fn authorizers_that_nobody_can_ask_are_problems_of_their_policies() {
         .iter()
         .map(|(name, found)| (name.as_str(), found.is_ok()))
         .collect();
-    assert_eq!(asked, [("gate", true), ("lost", false), ("nobody", false)]);
+    let expected = [
+        ("gate", true),
+        ("lost", false),
+        ("nobody", false),
+        ("port", false),
+    ];
+    assert_eq!(asked, expected);
     // The host comes later.
     let later = json!({"apiVersion": "v1", "kind": "Service",
         "metadata": {"name": "lost", "namespace": "authz"},
         "spec": {"clusterIP": "10.0.0.2", "ports": [{"port": 80}]}});
     world.put(read(&later).expect("readable").expect("a kind"));
     let (updated, problems) = crate::update(&mesh, world.snapshot());
-    assert_eq!(problems.len(), 1);
+    assert_eq!(problems.len(), 2);
     assert_eq!(updated, compile(world.snapshot()).0);
 }
 

@@ -44,8 +44,34 @@ fn a_host_needs_its_namespace_when_several_declare_it() {
 }
 
 #[test]
-fn a_port_must_be_one() {
+fn a_port_must_be_one_of_the_host() {
     let directory = directory("one.example");
-    assert!(directory.find("one.example", 0).is_err());
-    assert!(directory.find("one.example", 65536).is_err());
+    let find = |port| directory.find("one.example", port);
+    assert_eq!(find(80).expect("its port").port, 80);
+    for port in [0, 81, 65536, 65536 + 80] {
+        let why = find(port).expect_err("not its port");
+        assert_eq!(
+            why,
+            format!("is \"one.example\", of which port {port} is asked for, but it has port 80")
+        );
+    }
+}
+
+#[test]
+fn a_host_that_only_stands_for_another_is_no_place_to_call() {
+    let config = json!({"extensionProviders": [
+        {"name": "a", "zipkin": {"service": "alias.shop.svc.cluster.local", "port": 80}},
+    ]});
+    let config = MeshConfig::parse(&config).expect("a mesh config");
+    let mut world = World::new("cluster.local");
+    let alias = json!({
+        "apiVersion": "v1", "kind": "Service", "metadata": {"name": "alias", "namespace": "shop"},
+        "spec": {"type": "ExternalName", "externalName": "one.example", "ports": [{"name": "http", "port": 80}]},
+    });
+    world.put(read(&alias).expect("readable").expect("a kind of the mesh"));
+    let (mesh, _) = crate::compile(world.snapshot());
+    let directory = Directory::of(&config, mesh.services());
+    let why = directory.find("alias.shop.svc.cluster.local", 80);
+    let why = why.expect_err("an alias");
+    assert!(why.ends_with("has no port that can be called"), "{why}");
 }

@@ -20,6 +20,7 @@ pub(super) fn of(
     all: &BTreeMap<String, Vec<Arc<Written>>>,
 ) -> Vec<Problem> {
     let mut problems: Vec<Problem> = untraced(known, all).into_iter().collect();
+    of_mesh(known, &mut problems);
     for telemetry in all.values().flatten() {
         providers(known, telemetry, &mut problems);
         without_effect(known, root, telemetry, &mut problems);
@@ -43,12 +44,7 @@ fn untraced(known: &Known, all: &BTreeMap<String, Vec<Arc<Written>>>) -> Option<
         return None;
     }
     let root = &config.root_namespace;
-    let subject = ObjectRef {
-        api_version: "v1".to_owned(),
-        kind: "ConfigMap".to_owned(),
-        namespace: Some(root.clone()),
-        name: "istio".to_owned(),
-    };
+    let subject = settings(known);
     let message = format!(
         "is true, but no provider takes spans: add one of zipkin, opentelemetry, datadog, skywalking to \
          extensionProviders and name it in defaultProviders.tracing or in a Telemetry of namespace {root}"
@@ -60,6 +56,34 @@ fn untraced(known: &Known, all: &BTreeMap<String, Vec<Arc<Written>>>) -> Option<
         "TracingHasNoProvider",
         message,
     ))
+}
+
+/// The object that the mesh's own settings stand in.
+fn settings(known: &Known) -> ObjectRef {
+    ObjectRef {
+        api_version: "v1".to_owned(),
+        kind: "ConfigMap".to_owned(),
+        namespace: Some(known.config.root_namespace.clone()),
+        name: "istio".to_owned(),
+    }
+}
+
+/// Providers that the mesh names where Telemetries say nothing.
+fn of_mesh(known: &Known, into: &mut Vec<Problem>) {
+    let named = &known.config.default_providers;
+    for (list, usage, names) in [
+        ("accessLogging", Use::AccessLogging, &named.access_logging),
+        ("tracing", Use::Tracing, &named.tracing),
+        ("metrics", Use::Metrics, &named.metrics),
+    ] {
+        for (place, name) in names.iter().enumerate() {
+            if let Err(why) = known.usable(name, usage) {
+                let field = format!("meshConfig.defaultProviders.{list}[{place}]");
+                let subject = settings(known);
+                into.push(Problem::error(&subject, field, "UnusableProvider", why));
+            }
+        }
+    }
 }
 
 fn providers(known: &Known, telemetry: &Written, into: &mut Vec<Problem>) {

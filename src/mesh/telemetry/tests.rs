@@ -17,6 +17,7 @@ fn mesh(extra: Value, telemetries: &[(&str, &str, Value)]) -> (Mesh, Vec<String>
         {"name": "json", "envoyFileAccessLog": {"logFormat": {"labels": {"a": "b"}}}},
         {"name": "als", "envoyHttpAls": collector(9999)},
         {"name": "lost", "envoyHttpAls": {"service": "nowhere.example", "port": 1}},
+        {"name": "port", "zipkin": collector(9412)},
         {"name": "zipkin", "zipkin": collector(9411)},
         {"name": "otel", "opentelemetry": collector(4317)},
         {"name": "old", "lightstep": {"service": "collector.example", "port": 1}},
@@ -29,7 +30,11 @@ fn mesh(extra: Value, telemetries: &[(&str, &str, Value)]) -> (Mesh, Vec<String>
     let entry = json!({
         "apiVersion": "networking.istio.io/v1", "kind": "ServiceEntry",
         "metadata": {"name": "collector", "namespace": "obs"},
-        "spec": {"hosts": ["collector.example"], "ports": [{"number": 80, "name": "http", "protocol": "HTTP"}]},
+        "spec": {"hosts": ["collector.example"], "ports": [
+            {"number": 4317, "name": "grpc-otlp", "protocol": "GRPC"},
+            {"number": 9411, "name": "http-zipkin", "protocol": "HTTP"},
+            {"number": 9999, "name": "grpc-als", "protocol": "GRPC"},
+        ]},
     });
     let telemetries = telemetries.iter().map(|(namespace, name, spec)| {
         json!({
@@ -309,7 +314,7 @@ fn providers_that_cannot_be_used_are_named() {
     let (_, problems) = mesh(json!({}), &[("shop", "own", spec), ("bank", "own", lost)]);
     for expected in [
         r#"telemetry shop/own: spec.accessLogging[0].providers[0].name is "otel", which takes no access logs, expected one of als, envoy, json, lost, text"#,
-        r#"spec.tracing[0].providers[0].name is "old", which takes no spans, expected one of otel, zipkin"#,
+        r#"spec.tracing[0].providers[0].name is "old", which takes no spans, expected one of otel, port, zipkin"#,
         r#"spec.metrics[0].providers[0].name is "nobody", which is no provider, expected one of prometheus"#,
         r#"telemetry bank/own: spec.accessLogging[0].providers[0].name is "lost", but its service is "nowhere.example", which nothing declares"#,
     ] {
@@ -317,6 +322,27 @@ fn providers_that_cannot_be_used_are_named() {
         assert!(found, "no {expected}: {problems:#?}");
     }
     assert_eq!(problems.len(), 4, "{problems:#?}");
+}
+
+#[test]
+fn a_provider_at_a_port_that_its_host_lacks_takes_nothing() {
+    let named = json!({"tracing": [{"providers": [{"name": "port"}]}]});
+    let why = r#"is "port", but its service is "collector.example", of which port 9412 is asked for, but it has port 4317, 9411, 9999"#;
+    let telemetries = [("shop", "own", named)];
+    let (_, problems) = mesh(json!({}), &telemetries);
+    let expected = format!("telemetry shop/own: spec.tracing[0].providers[0].name {why}");
+    assert_eq!(problems, [expected]);
+    assert_eq!(
+        told(json!({}), &telemetries, "web").server.spans,
+        Spans::Off
+    );
+    // The mesh's defaults are judged like what Telemetries name.
+    let defaults = json!({"defaultProviders": {"tracing": ["port"]}});
+    let (_, problems) = mesh(defaults.clone(), &[]);
+    let expected =
+        format!("configmap istio-system/istio: meshConfig.defaultProviders.tracing[0] {why}");
+    assert_eq!(problems, [expected]);
+    assert_eq!(told(defaults, &[], "web").server.spans, Spans::Off);
 }
 
 #[test]

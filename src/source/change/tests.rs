@@ -44,8 +44,10 @@ fn only_that_one_config_map_configures_the_mesh() {
         panic!("expected settings");
     };
     assert_eq!(mesh.access_log_file, "/dev/stdout");
-    assert_eq!(told(&config_map("shop", "istio")), None);
-    assert_eq!(told(&config_map("istio-system", "other")), None);
+    for (namespace, name) in [("shop", "istio"), ("istio-system", "other")] {
+        let nothing = Change::Remove(Kind::ConfigMap, Key::new(namespace, name));
+        assert_eq!(told(&config_map(namespace, name)), Some(nothing));
+    }
 }
 
 #[test]

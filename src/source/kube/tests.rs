@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tower_test::mock;
 
-use super::{Listings, Metrics, Pauses, WATCHED, follow};
+use super::{Listings, Metrics, Pauses, SETTINGS, WATCHED, follow};
 use crate::{Change, MeshMap};
 
 const SOON: Duration = Duration::from_secs(10);
@@ -48,8 +48,8 @@ fn service(name: &str) -> DynamicObject {
 
 #[test]
 fn every_kind_that_the_mesh_reads_is_watched() {
-    let known = WATCHED.iter().filter(|watched| watched.kind != "ConfigMap");
-    let kinds: Vec<_> = known
+    let kinds: Vec<_> = WATCHED
+        .iter()
         .map(|watched| Kind::of(&watched.api_version(), watched.kind).ok_or(watched.kind))
         .collect();
     let judged = kinds.iter().filter_map(|kind| kind.err());
@@ -133,6 +133,46 @@ fn a_kind_that_is_not_served_has_no_objects_and_a_refused_one_is_waited_for() {
     assert_eq!(listings.take_in(0, failed(404)), [Change::Complete]);
     // It is said once.
     assert_eq!(listings.take_in(0, failed(404)), []);
+}
+
+#[test]
+fn config_maps_are_roots_and_settings_come_by_their_own_watch() {
+    let mut listings = Listings::new(mesh_map(), Metrics::default());
+    let all = WATCHED.iter().rposition(|own| own.kind == "ConfigMap");
+    let all = all.expect("watched");
+    assert_ne!(all, SETTINGS);
+    let map = |namespace: &str, name: &str, data: Value| {
+        object(json!({"metadata": {"namespace": namespace, "name": name}, "data": data}))
+    };
+    let settings = || map("istio-system", "istio", json!({"mesh": "", "ca.crt": "a"}));
+    for event in [Event::Apply(settings()), Event::Delete(settings())] {
+        assert_eq!(listings.take_in(all, Ok(event)), []);
+    }
+    let roots = map("shop", "istio", json!({"ca.crt": "a"}));
+    let told = listings.take_in(all, Ok(Event::Apply(roots)));
+    assert!(
+        matches!(&told[..], [Change::Put(item)] if matches!(&**item, Item::ConfigMap(key, _) if key.name == "istio")),
+        "{told:?}"
+    );
+    // One that holds nothing of use any more counts as gone, and so does what a new listing lacks.
+    let gone = Change::Remove(Kind::ConfigMap, Key::new("shop", "istio"));
+    let empty = map("shop", "istio", json!({"other": "a"}));
+    assert_eq!(
+        listings.take_in(all, Ok(Event::Apply(empty))),
+        [gone.clone()]
+    );
+    listings.take_in(all, Ok(Event::Init));
+    assert_eq!(listings.take_in(all, Ok(Event::InitDone)), [gone]);
+    // Without the right to read them there are none.
+    let status = Status {
+        code: 403,
+        ..Default::default()
+    };
+    let refused = Error::InitialListFailed(kube::Error::Api(Box::new(status)));
+    assert!(listings.missing[SETTINGS]);
+    listings.missing[all] = true;
+    listings.take_in(all, Err(refused));
+    assert!(!listings.missing[all]);
 }
 
 #[test]

@@ -35,6 +35,7 @@ pub fn start(parts: &mut Parts<'_>, engine: &Engine, connections: &Connections) 
     };
     let conditions = programmed::keep(access.clone(), facts, shutdown.clone());
     services.spawn("conditions", conditions);
-    let addresses = ingress::keep(access, engine.meshes.clone(), shutdown.clone());
+    let (meshes, worlds) = (engine.meshes.clone(), engine.worlds.clone());
+    let addresses = ingress::keep(access, meshes, worlds, shutdown.clone());
     services.spawn("ingress addresses", addresses);
 }
