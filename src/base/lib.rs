@@ -2,6 +2,7 @@
 //! which labels and names the mesh uses. No behaviour beyond formatting.
 
 pub mod condition;
+pub mod hash;
 pub mod identity;
 pub mod labels;
 pub mod names;

@@ -9,48 +9,64 @@ mod load_balancer;
 mod outbound;
 mod outlier_detection;
 pub(crate) mod tls;
+mod usual;
 
 use std::sync::{Arc, LazyLock};
 
 use base::ObjectRef;
 use bytes::Bytes;
 use mesh::{Flavour, OutboundService, Scope};
-use proto::codec;
 use proto::envoy::config::cluster::v3 as wire;
+use proto::pack::Put;
 use proto::writer::Writer;
 
 use crate::EndpointView;
 use crate::parts::number;
 
+pub(crate) use usual::Usual;
+
 const HTTP_OPTIONS: &str = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
 
 /// A cluster with what it came from.
 pub(crate) struct Made {
-    pub(crate) cluster: wire::Cluster,
-    /// Fields of it that are written rather than built.
-    pub(crate) written: Writer,
+    pub(crate) name: String,
+    /// All of it.
+    pub(crate) encoded: Writer,
     pub(crate) origin: Vec<Arc<ObjectRef>>,
     /// For clusters whose endpoints come over EDS.
     pub(crate) endpoints: Option<EndpointView>,
 }
 
+impl Made {
+    fn of(cluster: wire::Cluster, origin: Vec<Arc<ObjectRef>>) -> Self {
+        let mut encoded = Writer::default();
+        cluster.put(&mut encoded);
+        Made {
+            name: cluster.name,
+            encoded,
+            origin,
+            endpoints: None,
+        }
+    }
+}
+
 /// Clusters for calls of a service. See only the part of the scope that `narrow` leaves for them.
-pub(crate) fn of_service(scope: &Scope, called: &OutboundService) -> Vec<Made> {
-    let ports = called.service.called();
-    ports
-        .flat_map(|port| outbound::of_port(scope, called, port))
-        .collect()
+pub(crate) fn of_service(usual: &Usual<'_>, called: &OutboundService) -> Vec<Made> {
+    let mut made = Vec::new();
+    for port in called.service.called() {
+        match usual.of_port(called, port) {
+            Some(one) => made.push(one),
+            None => made.extend(outbound::of_port(usual.scope, called, port)),
+        }
+    }
+    made
 }
 
 /// Clusters that are no service's: for unknown destinations, and for the ports of the workload.
 pub(crate) fn own(scope: &Scope) -> Vec<Made> {
     let mut made = inbound::all(scope);
-    made.extend(catch_all::all(scope).into_iter().map(|cluster| Made {
-        cluster,
-        written: Writer::default(),
-        origin: Vec::new(),
-        endpoints: None,
-    }));
+    let others = catch_all::all(scope).into_iter();
+    made.extend(others.map(|cluster| Made::of(cluster, Vec::new())));
     made
 }
 
@@ -58,24 +74,14 @@ fn of_type(kind: wire::cluster::DiscoveryType) -> Option<wire::cluster::ClusterD
     Some(wire::cluster::ClusterDiscoveryType::Type(kind as i32))
 }
 
-impl Made {
-    /// The encoded cluster.
-    pub(crate) fn encoded(&self) -> Bytes {
-        let cluster = codec::encode_cluster(&self.cluster);
-        match self.written.bytes() {
-            [] => cluster,
-            written => [&cluster[..], written].concat().into(),
-        }
-    }
-}
-
 /// [`greeting`] as an encoded field of a cluster.
 fn put_greeting(scope: &Scope, into: &mut Writer) {
     static FIELD: LazyLock<Bytes> = LazyLock::new(|| {
-        codec::encode_cluster(&wire::Cluster {
+        let cluster = wire::Cluster {
             filters: vec![exchange()],
             ..Default::default()
-        })
+        };
+        cluster.fields()
     });
     if scope.flavour == Flavour::IstioProxy {
         into.raw(&FIELD);

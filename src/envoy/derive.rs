@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use mesh::{Flavour, Role, Scope, VirtualHosts};
-use proto::codec::{self, type_url};
-use proto::pack::Pack;
+use proto::codec::type_url;
+use proto::writer::Writer;
 
 use crate::memo::{Memo, Same};
 use crate::resource::{Resource, Resources, Table, Views, become_only};
@@ -95,11 +95,17 @@ fn clusters(scope: &Scope, memo: &Memo, into: &mut Resources) {
     let near = place.then(|| narrow::for_clusters(scope, memo, true));
     let key = (narrow::for_cluster_set(&far, scope, memo), near.clone());
     let set = memo.cluster_sets.get_or(key, || {
-        let parts = services.iter().map(|called| {
-            let part = near.as_ref().filter(|_| depends(called)).unwrap_or(&far);
-            let key = (part.clone(), Same(called.clone()));
+        let [near, far] = [near.as_ref().unwrap_or(&far), &far].map(|part| {
+            let usual = cluster::Usual::new(&part.0);
+            (part, usual)
+        });
+        // What only stands for another service has no clusters.
+        let own = services.iter().filter(|called| !called.service.is_alias());
+        let parts = own.map(|called| {
+            let (part, usual) = if depends(called) { &near } else { &far };
+            let key = ((*part).clone(), Same(called.clone()));
             memo.clusters.get_or(key, || {
-                let made = cluster::of_service(&part.0, called);
+                let made = cluster::of_service(usual, called);
                 Arc::new(Clusters(made.into_iter().map(encoded).collect()))
             })
         });
@@ -137,8 +143,8 @@ fn clusters(scope: &Scope, memo: &Memo, into: &mut Resources) {
 }
 
 fn encoded(made: cluster::Made) -> (Arc<Resource>, Option<Arc<EndpointView>>) {
-    let bytes = made.encoded();
-    let resource = Resource::new(type_url::CLUSTER, made.cluster.name, &bytes, made.origin);
+    let bytes = made.encoded.bytes();
+    let resource = Resource::new(type_url::CLUSTER, made.name, bytes, made.origin);
     (Arc::new(resource), made.endpoints.map(Arc::new))
 }
 
@@ -155,12 +161,15 @@ fn listeners(scope: &Scope, memo: &Memo) -> Arc<Set> {
             Role::Router => listener::gateway::all(scope),
         };
         let routes = made.iter().flat_map(|made| made.routes.clone()).collect();
+        let mut encoded = Writer::default();
         let resources = made.into_iter().map(|made| {
-            let bytes = codec::encode_listener(&made.listener);
+            encoded.clear();
+            made.put(&mut encoded);
             let name = made.listener.name;
             let mut origin = made.origin;
             origin.extend(scope.telemetry.origin.iter().cloned());
-            Arc::new(Resource::new(type_url::LISTENER, name, &bytes, origin))
+            let listener = Resource::new(type_url::LISTENER, name, encoded.bytes(), origin);
+            Arc::new(listener)
         });
         Arc::new(Set {
             table: memo.table(type_url::LISTENER, &scope.workload.namespace, resources),
@@ -215,9 +224,9 @@ fn names(scope: &Scope, memo: &Memo) -> Arc<Set> {
     memo.sets.get_or((type_url::NAME_TABLE, part.clone()), || {
         let services = part.0.outbound.services.iter();
         let origin = services.map(|called| called.service.origin.clone());
-        let packed = name_table::of(&part.0).pack();
+        let table = name_table::of(&part.0);
         // There is one per proxy; upstream gives it no name.
-        let resource = Resource::new(type_url::NAME_TABLE, "", &packed.value, origin.collect());
+        let resource = Resource::new(type_url::NAME_TABLE, "", table.bytes(), origin.collect());
         let mut set = Set::default();
         set.table.insert(Arc::new(resource));
         Arc::new(set)

@@ -32,8 +32,6 @@ pub struct EndpointView {
     pub number: u16,
     /// Labels of the subset.
     pub subset: Labels,
-    /// Cluster of the proxy: endpoints say which they are in.
-    pub cluster_id: String,
     /// Whether mTLS is used; `None`: where the endpoint can.
     pub mutual_tls: Option<bool>,
     /// Whether only endpoints that accept mTLS count.
@@ -45,7 +43,7 @@ pub struct EndpointView {
     /// How distance counts.
     pub distance: Distance,
     /// Which endpoints the proxy can reach, and by which way.
-    pub reach: Reach,
+    pub reach: Arc<Reach>,
 }
 
 /// How distance counts.
@@ -212,7 +210,7 @@ fn workload(view: &EndpointView, endpoint: &Endpoint) -> Struct {
     let cluster = if endpoint.is_gateway() {
         label(&[reach::CLUSTER]).map_or("", String::as_str)
     } else {
-        &view.cluster_id
+        &view.reach.cluster
     };
     fields([(
         "workload",

@@ -20,7 +20,8 @@ use proto::envoy::config::listener::v3::listener as wire;
 use proto::envoy::config::listener::v3::{Listener, ListenerFilter, listener_filter};
 use proto::envoy::extensions::filters::listener;
 use proto::google::protobuf::Any;
-use proto::pack::Pack;
+use proto::pack::{Pack, Put};
+use proto::writer::Writer;
 use table::additional;
 
 use crate::parts::{seconds, socket};
@@ -28,8 +29,27 @@ use crate::parts::{seconds, socket};
 /// A listener with what it came from and the routes that it asks for.
 pub(crate) struct Made {
     pub(crate) listener: Listener,
+    /// Fields of it that are written rather than built.
+    pub(crate) written: Writer,
     pub(crate) origin: Vec<Arc<ObjectRef>>,
     pub(crate) routes: Vec<String>,
+}
+
+impl Made {
+    fn new(listener: Listener, origin: Vec<Arc<ObjectRef>>, routes: Vec<String>) -> Self {
+        Made {
+            listener,
+            written: Writer::default(),
+            origin,
+            routes,
+        }
+    }
+
+    /// Writes the listener.
+    pub(crate) fn put(&self, into: &mut Writer) {
+        self.listener.put(into);
+        into.raw(self.written.bytes());
+    }
 }
 
 /// An address and port, or a unix socket for port 0.

@@ -4,10 +4,12 @@
 //! address is used again. What nobody holds beside the memo goes with the next [`Memo::sweep`].
 
 use std::cell::RefCell;
-use std::collections::{BTreeSet, HashMap};
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::collections::BTreeSet;
+use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::Arc;
 
+use api::networking::virtual_service::VirtualService;
+use base::hash::Map;
 use mesh::{Outbound, OutboundService, Routing, Scope, Service};
 
 use crate::derive::{Clusters, Set};
@@ -18,7 +20,7 @@ use crate::route::fragment::{Names, Rest};
 /// Results of earlier derivations. Empty or warm, [`derive`](crate::derive()) gives the same bytes.
 #[derive(Debug, Default)]
 pub struct Memo {
-    scopes: RefCell<HashMap<u64, Vec<Arc<Scope>>>>,
+    scopes: RefCell<Map<u64, Vec<Arc<Scope>>>>,
     outbounds: RefCell<Vec<Arc<Outbound>>>,
     opaque: Results<Same<Routing>, Routing>,
     /// Clusters of one service.
@@ -36,7 +38,7 @@ pub struct Memo {
     /// Routes of sidecars, by what they are made from and which are asked for.
     pub(crate) route_sets: Results<(Same<Scope>, BTreeSet<String>), Set>,
     /// What was made last of each type for each namespace: the next shares structure with it.
-    pub(crate) last: RefCell<HashMap<(&'static str, String), Table>>,
+    pub(crate) last: RefCell<Map<(&'static str, String), Table>>,
     pub(crate) last_views: RefCell<Views>,
 }
 
@@ -50,7 +52,8 @@ impl Memo {
     /// The value for all scopes like this one.
     pub(crate) fn scope(&self, scope: Scope) -> Same<Scope> {
         let mut known = self.scopes.borrow_mut();
-        let alike = known.entry(fingerprint(&scope)).or_default();
+        let print = fingerprint(&scope, known.hasher());
+        let alike = known.entry(print).or_default();
         if let Some(same) = alike.iter().find(|other| other.is(&scope)) {
             return Same(same.clone());
         }
@@ -70,18 +73,23 @@ impl Memo {
         same
     }
 
-    /// A VirtualService without its rules for HTTP, which listeners do not depend on: the same value
-    /// as long as the rest is equal.
-    pub(crate) fn opaque(&self, routing: &Arc<Routing>) -> Arc<Routing> {
-        if routing.spec.http.is_empty() {
-            return routing.clone();
+    /// What listeners depend on of a VirtualService: its rules for TLS and TCP, when it has any. The same value as
+    /// long as these are equal.
+    pub(crate) fn opaque(&self, routing: &Arc<Routing>) -> Option<Arc<Routing>> {
+        let VirtualService { tls, tcp, http, .. } = &routing.spec;
+        if tls.is_empty() && tcp.is_empty() {
+            return None;
         }
-        self.opaque.get_or(Same(routing.clone()), || {
+        if http.is_empty() {
+            return Some(routing.clone());
+        }
+        let same = self.opaque.get_or(Same(routing.clone()), || {
             let mut own = Routing::clone(routing);
             own.spec.http = Vec::new();
             let known = self.opaque.find(|known| *known == own);
             known.unwrap_or_else(|| Arc::new(own))
-        })
+        });
+        Some(same)
     }
 
     /// Forgets what was made last, for whom nobody knows any more. What is made next shares less.
@@ -141,11 +149,11 @@ impl<T> Hash for Same<T> {
 
 /// Results of one function.
 #[derive(Debug)]
-pub(crate) struct Results<K, V>(RefCell<HashMap<K, Arc<V>>>);
+pub(crate) struct Results<K, V>(RefCell<Map<K, Arc<V>>>);
 
 impl<K, V> Default for Results<K, V> {
     fn default() -> Self {
-        Results(RefCell::new(HashMap::new()))
+        Results(RefCell::new(Map::default()))
     }
 }
 
@@ -175,14 +183,14 @@ impl<K: Eq + Hash, V> Results<K, V> {
 }
 
 /// Equal for scopes that are alike; few others share it.
-fn fingerprint(scope: &Scope) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    Arc::as_ptr(&scope.config).addr().hash(&mut hasher);
-    Arc::as_ptr(&scope.outbound).addr().hash(&mut hasher);
-    Arc::as_ptr(&scope.inbound).addr().hash(&mut hasher);
+fn fingerprint(scope: &Scope, of: &impl BuildHasher) -> u64 {
     let workload = &scope.workload;
-    (&workload.namespace, &workload.name, &workload.locality).hash(&mut hasher);
-    hasher.finish()
+    of.hash_one((
+        Arc::as_ptr(&scope.config).addr(),
+        Arc::as_ptr(&scope.outbound).addr(),
+        Arc::as_ptr(&scope.inbound).addr(),
+        (&workload.namespace, &workload.name, &workload.locality),
+    ))
 }
 
 #[cfg(test)]

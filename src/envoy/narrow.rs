@@ -100,10 +100,16 @@ pub(crate) fn for_own_clusters(scope: &Scope, memo: &Memo) -> Same<Scope> {
 
 /// What listeners depend on: all but rules for HTTP.
 pub(crate) fn for_listeners(scope: &Scope, memo: &Memo) -> Same<Scope> {
+    let has_rules = |view: &Arc<Egress>| !view.routings.is_empty();
+    if !scope.outbound.views.iter().any(has_rules) {
+        return memo.scope(scope.clone());
+    }
     let views = scope.outbound.views.iter().map(|view| {
         let routings = view.routings.iter();
         Arc::new(Egress {
-            routings: routings.map(|routing| memo.opaque(routing)).collect(),
+            routings: routings
+                .filter_map(|routing| memo.opaque(routing))
+                .collect(),
             ..Egress::clone(view)
         })
     });

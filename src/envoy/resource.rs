@@ -74,11 +74,13 @@ impl Resource {
 }
 
 fn version_text(version: u128) -> String {
-    let digits = version.to_be_bytes();
-    let digits = digits.iter().flat_map(|byte| [byte >> 4, byte & 15]);
-    digits
-        .map(|digit| char::from(b"0123456789abcdef"[usize::from(digit)]))
-        .collect()
+    let mut text = String::with_capacity(32);
+    for byte in version.to_be_bytes() {
+        for digit in [byte >> 4, byte & 15] {
+            text.push(char::from(b"0123456789abcdef"[usize::from(digit)]));
+        }
+    }
+    text
 }
 
 /// A version as it was sent; `None` for one that is not of this form, which equals no version.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use api::networking::gateway::{Gateway, Server, ServerTls, ServerTlsMode};
 use api::snapshot::{Kind, Object, Snapshot, selects};
 use base::ObjectRef;
+use base::hash::{Map, Set};
 
 use crate::names::subset_of;
 use crate::{Mesh, Protocol, Proxy, Routing, Target, ingress};
@@ -161,10 +162,11 @@ pub(crate) fn of(mesh: &Mesh, proxy: &Proxy) -> GatewayView {
         .iter()
         .filter(|gateway| selects(&gateway.spec.selector, &proxy.labels));
     let mut merge = Merge::default();
+    let all = bound(mesh, proxy);
     for gateway in found {
         let namespace = gateway.meta.namespace();
         let name = format!("{namespace}/{}", gateway.meta.name());
-        let routings = bound(mesh, proxy, &name);
+        let routings = all.get(name.as_str()).cloned().unwrap_or_default();
         for server in &gateway.spec.servers {
             let Ok(number) = u16::try_from(server.port.number) else {
                 continue;
@@ -196,12 +198,12 @@ pub(crate) fn of(mesh: &Mesh, proxy: &Proxy) -> GatewayView {
         view.places.retain(|place| place.port >= 1024);
     }
     // What nobody listens for nobody asks for.
-    let places = &view.places;
-    view.routes.retain(|name, _| {
-        places.iter().any(|place| {
-            place.routes == *name || place.servers.iter().any(|server| server.routes == *name)
-        })
+    let asked = view.places.iter().flat_map(|place| {
+        let of_servers = place.servers.iter().map(|server| server.routes.as_str());
+        of_servers.chain([place.routes.as_str()])
     });
+    let asked: Set<&str> = asked.collect();
+    view.routes.retain(|name, _| asked.contains(name.as_str()));
     view
 }
 
@@ -425,17 +427,24 @@ fn listened(mesh: &Mesh, proxy: &Proxy, number: u16) -> u16 {
     found.next().unwrap_or(number)
 }
 
-/// The VirtualServices bound to a gateway and visible to its workload.
-fn bound(mesh: &Mesh, proxy: &Proxy, gateway: &str) -> Vec<Arc<Routing>> {
-    let mut found: Vec<(u8, &Arc<Routing>)> = mesh
-        .routings
-        .iter()
-        .filter(|routing| routing.is_for(gateway))
-        .filter_map(|routing| Some((routing.rank(&proxy.namespace)?, routing)))
-        .collect();
+/// The VirtualServices that are bound to gateways and visible to a workload, by gateway.
+fn bound<'a>(mesh: &'a Mesh, proxy: &Proxy) -> Map<&'a str, Vec<Arc<Routing>>> {
+    let visible = mesh.routings.iter();
+    let visible = visible.filter_map(|routing| Some((routing.rank(&proxy.namespace)?, routing)));
+    let mut found: Vec<(u8, &Arc<Routing>)> = visible.collect();
     found.sort_by_key(|(rank, _)| *rank);
-    found
-        .into_iter()
-        .map(|(_, routing)| routing.clone())
-        .collect()
+    let mut bound: Map<&str, Vec<Arc<Routing>>> = Map::default();
+    for (_, routing) in found {
+        for gateway in &routing.spec.gateways {
+            let of_gateway = bound.entry(gateway).or_default();
+            // A gateway may be named twice.
+            if of_gateway
+                .last()
+                .is_none_or(|last| !Arc::ptr_eq(last, routing))
+            {
+                of_gateway.push(routing.clone());
+            }
+        }
+    }
+    bound
 }

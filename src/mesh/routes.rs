@@ -77,12 +77,17 @@ pub(crate) fn collect(snapshot: &Snapshot, domain: &str) -> (Vec<Arc<Routing>>, 
         .iter()
         .map(|object| resolved(object, snapshot, domain))
         .collect();
-    let roots = resolved
-        .iter()
-        .filter(|routing| !routing.spec.hosts.is_empty());
-    let mut merged: Vec<Arc<Routing>> = roots
-        .map(|root| Arc::new(delegate::merge(root, &resolved, &mut problems)))
-        .collect();
+    let is_root = |routing: &Routing| !routing.spec.hosts.is_empty();
+    let mut merged: Vec<Arc<Routing>> = if resolved.iter().all(|own| delegate::is_whole(&own.spec))
+    {
+        let roots = resolved.into_iter().filter(is_root);
+        roots.map(Arc::new).collect()
+    } else {
+        let roots = resolved.iter().filter(|routing| is_root(routing));
+        roots
+            .map(|root| Arc::new(delegate::merge(root, &resolved, &mut problems)))
+            .collect()
+    };
     merged.extend(
         ingress::routings(snapshot, domain)
             .into_iter()
@@ -90,6 +95,44 @@ pub(crate) fn collect(snapshot: &Snapshot, domain: &str) -> (Vec<Arc<Routing>>, 
     );
     merged.sort_by(|a, b| a.age().cmp(&b.age()));
     (merged, problems)
+}
+
+/// The routings of a snapshot from those of one before, where what differs concerns no other VirtualService: neither
+/// delegates nor Ingresses. `None` where all have to be made anew.
+pub(crate) fn updated(
+    routings: &[Arc<Routing>],
+    before: &Snapshot,
+    snapshot: &Snapshot,
+    domain: &str,
+) -> Option<Vec<Arc<Routing>>> {
+    let alone = |of: &Snapshot| of.ingresses.is_empty();
+    if !(Arc::ptr_eq(&before.mesh, &snapshot.mesh) && alone(before) && alone(snapshot)) {
+        return None;
+    }
+    let mut found = routings.to_vec();
+    let differing = snapshot
+        .virtual_services
+        .differing(&before.virtual_services);
+    for (old, new) in differing {
+        let both = old.into_iter().chain(new);
+        if both.clone().any(|own| own.spec.hosts.is_empty())
+            || both.clone().any(|own| !delegate::is_whole(&own.spec))
+        {
+            return None;
+        }
+        let mut known = None;
+        if let Some(old) = old {
+            let place = found.binary_search_by(|own| own.age().cmp(&old.meta.age()));
+            known = Some(found.remove(place.ok()?));
+        }
+        if let Some(new) = new {
+            let place = found.partition_point(|own| own.age() < new.meta.age());
+            let made = resolved(new, snapshot, domain);
+            let known = known.filter(|known| **known == made);
+            found.insert(place, known.unwrap_or_else(|| Arc::new(made)));
+        }
+    }
+    Some(found)
 }
 
 fn resolved(object: &Object<VirtualService>, snapshot: &Snapshot, domain: &str) -> Routing {

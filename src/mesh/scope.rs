@@ -1,7 +1,8 @@
 //! What a proxy may see, as a value: an outbound view, shared by the proxies of a namespace for
 //! which it is equal, and an inbound view, shared by the replicas of a workload.
 
-use std::collections::BTreeMap;
+use std::borrow::Borrow;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use api::features::Features;
@@ -10,6 +11,7 @@ use api::networking::Port as ListenerPort;
 use api::networking::sidecar::OutboundMode;
 use api::networking::virtual_service::Destination as Target;
 use api::snapshot::{Address, Labels, Locality, TrafficDistribution};
+use base::hash::Map;
 
 use crate::update::same_or_equal;
 use crate::{
@@ -96,13 +98,40 @@ pub struct Outbound {
     /// Services of all views; one per host. Clusters, endpoints and names are made of these.
     pub services: Vec<Arc<OutboundService>>,
     /// Places in `services` by host.
-    pub by_host: Arc<BTreeMap<String, usize>>,
+    pub by_host: Arc<Places>,
     /// One per egress listener, in their order; at least one. Listeners and routes are made of these.
     pub views: Vec<Arc<Egress>>,
     /// Unknown destinations.
     pub policy: OutboundMode,
     /// Where unknown traffic goes instead of where it was bound.
     pub egress_proxy: Option<Target>,
+}
+
+/// Places of services in a list, by host.
+pub type Places = Map<Host, usize>;
+
+/// The host of a service, by which that is found.
+#[derive(Clone, Debug)]
+pub struct Host(pub(crate) Arc<Service>);
+
+impl Borrow<str> for Host {
+    fn borrow(&self) -> &str {
+        &self.0.id.host
+    }
+}
+
+impl PartialEq for Host {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.id.host == other.0.id.host
+    }
+}
+
+impl Eq for Host {}
+
+impl Hash for Host {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.id.host.as_str().hash(state);
+    }
 }
 
 /// What one egress listener takes in; without a Sidecar there is one for everything.

@@ -1,10 +1,11 @@
 //! Scopes of many proxies, of one mesh after another: outbound views are made once for all callers
 //! that no rule tells apart, and every part that stayed equal stays the same value.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use api::snapshot::{Labels, Locality};
+use base::hash::Map;
 
 use crate::scope::{Egress, Outbound, OutboundService};
 use crate::update::same_or_equal;
@@ -16,9 +17,9 @@ pub struct Scopes {
     mesh: Option<Mesh>,
     /// Keys of labels by which anything selects callers.
     telling: BTreeSet<String>,
-    views: HashMap<Caller, Arc<Outbound>>,
+    views: Map<Caller, Arc<Outbound>>,
     /// Views of the mesh before, from which equal parts are taken.
-    before: HashMap<Caller, Arc<Outbound>>,
+    before: Map<Caller, Arc<Outbound>>,
     services: Canon,
 }
 
@@ -128,10 +129,10 @@ impl Caller {
 /// One value for all services with equal settings, through the changes of a mesh.
 #[derive(Debug, Default)]
 struct Canon {
-    known: HashMap<Id, Kept>,
-    before: HashMap<Id, Kept>,
+    known: Map<Id, Kept>,
+    before: Map<Id, Kept>,
     /// Those of before by host, once a look-up by identity failed.
-    by_host: Option<HashMap<String, Vec<Arc<OutboundService>>>>,
+    by_host: Option<Map<String, Vec<Arc<OutboundService>>>>,
 }
 
 /// Addresses of a service and its rule, and the mode. The values that they are of are kept beside
@@ -169,7 +170,7 @@ impl Canon {
         }
         let before = &self.before;
         let by_host = self.by_host.get_or_insert_with(|| {
-            let mut by_host: HashMap<String, Vec<Arc<OutboundService>>> = HashMap::new();
+            let mut by_host: Map<String, Vec<Arc<OutboundService>>> = Map::default();
             for kept in before.values() {
                 let host = kept.the.service.id.host.clone();
                 by_host.entry(host).or_default().push(kept.the.clone());

@@ -205,21 +205,76 @@ pub(crate) fn collect(snapshot: &Snapshot, domain: &str) -> Vec<Arc<Service>> {
     let entries = entries.flat_map(|entry| of_entry(entry, snapshot));
     let mut found: Vec<Service> = kubernetes.chain(entries).collect();
     for service in &mut found {
-        if let Some(accounts) = snapshot.accounts.get(&service.id) {
-            service.accounts = accounts.clone();
-        }
-        if let Some(ports) = snapshot.mutual_ports.get(&service.id) {
-            service.mutual_ports = ports.clone();
-        }
-        service.spelled_out = snapshot.spelled_out.get(&service.id).cloned();
+        tell(service, snapshot);
     }
     alias(&mut found);
-    let age = |service: &Service| {
-        let HostId { namespace, host } = service.id.clone();
-        (service.created, service.name.clone(), namespace, host)
-    };
-    found.sort_by_cached_key(age);
-    found.into_iter().map(Arc::new).collect()
+    let mut found: Vec<Arc<Service>> = found.into_iter().map(Arc::new).collect();
+    found.sort_by(|a, b| age(a).cmp(&age(b)));
+    found
+}
+
+/// The order of services.
+fn age(service: &Service) -> (Timestamp, &str, &str, &str) {
+    let HostId { namespace, host } = &service.id;
+    (service.created, &service.name, namespace, host)
+}
+
+/// Tells a service what its endpoints say of it.
+fn tell(service: &mut Service, snapshot: &Snapshot) {
+    let accounts = snapshot.accounts.get(&service.id);
+    service.accounts = accounts.cloned().unwrap_or_default();
+    let ports = snapshot.mutual_ports.get(&service.id);
+    service.mutual_ports = ports.cloned().unwrap_or_default();
+    service.spelled_out = snapshot.spelled_out.get(&service.id).cloned();
+}
+
+/// The services of a snapshot from those of one before, where only some objects differ and none of them stands for
+/// another. `None` where all have to be made anew.
+pub(crate) fn updated(
+    services: &[Arc<Service>],
+    before: &Snapshot,
+    snapshot: &Snapshot,
+    domain: &str,
+) -> Option<Vec<Arc<Service>>> {
+    let same = Arc::ptr_eq(&before.mesh, &snapshot.mesh)
+        && before.namespaces.is(&snapshot.namespaces)
+        && before.accounts.ptr_eq(&snapshot.accounts)
+        && before.mutual_ports.ptr_eq(&snapshot.mutual_ports)
+        && before.spelled_out.ptr_eq(&snapshot.spelled_out);
+    if !same || services.iter().any(|service| service.alias_of.is_some()) {
+        return None;
+    }
+    let (mut gone, mut made) = (Vec::new(), Vec::new());
+    for (old, new) in snapshot.services.differing(&before.services) {
+        gone.extend(old.map(|old| &*old.meta.reference));
+        made.extend(new.map(|new| of_kubernetes(new, snapshot, domain)));
+    }
+    let entries = snapshot.service_entries.differing(&before.service_entries);
+    for (old, new) in entries {
+        gone.extend(old.map(|old| &*old.meta.reference));
+        made.extend(new.into_iter().flat_map(|new| of_entry(new, snapshot)));
+    }
+    // Looking for many in turn would take longer than making all.
+    if gone.len() > 16 || made.iter().any(|own| own.alias_of.is_some()) {
+        return None;
+    }
+    let (mut found, mut known) = (Vec::with_capacity(services.len()), Vec::new());
+    for service in services {
+        let goes = gone.contains(&&*service.origin);
+        if goes { &mut known } else { &mut found }.push(service.clone());
+    }
+    for mut service in made {
+        tell(&mut service, snapshot);
+        let known = known.iter().find(|known| ***known == service).cloned();
+        let place = found.partition_point(|own| age(own) <= age(&service));
+        // Of two objects that declare the same host at once, their names decide.
+        let beside = place.checked_sub(1).map(|place| &found[place]);
+        if beside.is_some_and(|own| age(own) == age(&service) && own.origin != service.origin) {
+            return None;
+        }
+        found.insert(place, known.unwrap_or_else(|| Arc::new(service)));
+    }
+    Some(found)
 }
 
 /// Tells services which others only stand for them, over any number of steps. Those that only stand

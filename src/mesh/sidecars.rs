@@ -4,12 +4,13 @@
 mod hosts;
 mod union;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use api::networking::sidecar::{CaptureMode, EgressListener, OutboundMode, Sidecar};
 use api::networking::virtual_service::{Destination, HttpRoute};
 use api::snapshot::{Object, selects};
+use base::hash::Map;
 
 use crate::names::resolve;
 use crate::scope::{Egress, Outbound, OutboundService};
@@ -69,11 +70,13 @@ pub(crate) fn outbound(mesh: &Mesh, proxy: &Proxy) -> Outbound {
         .map(|listener| take(listener, namespace, &visible, &routings))
         .collect();
     let mut union = Union::default();
+    // Gateways call everything visible anyway.
+    let leads = proxy.role == Role::Sidecar && !routings.is_empty();
+    let named = leads.then(|| by_host(mesh));
     for taken in &taken {
         taken.services.iter().for_each(|service| union.add(service));
-        // Gateways call everything visible anyway.
-        if proxy.role == Role::Sidecar {
-            led_to(mesh, namespace, taken, &mut union);
+        if let Some(named) = &named {
+            led_to(named, namespace, taken, &mut union);
         }
     }
     let own_policy = sidecar.and_then(|sidecar| sidecar.outbound_traffic_policy.as_ref());
@@ -127,7 +130,8 @@ fn take(
         .collect();
     // One namespace speaks for a host: the caller's own, else that of a Kubernetes Service, else
     // that of the oldest.
-    let mut speaks: HashMap<&str, (&str, Registry)> = HashMap::with_capacity(taken.len());
+    let mut speaks: Map<&str, (&str, Registry)> = Map::default();
+    speaks.reserve(taken.len());
     for service in &taken {
         let own = (service.id.namespace.as_str(), service.registry);
         let known = speaks.entry(&service.id.host).or_insert(own);
@@ -192,10 +196,10 @@ fn with_aliases(service: Arc<Service>, hosts: &Hosts) -> Arc<Service> {
 }
 
 /// Adds the services that VirtualServices of a listener lead to, those asked for by name first.
-fn led_to(mesh: &Mesh, namespace: &str, taken: &Taken, union: &mut Union) {
+fn led_to(named: &Named<'_>, namespace: &str, taken: &Taken, union: &mut Union) {
     for routing in &taken.routings {
         for (host, ports) in destinations(routing, namespace) {
-            let found = called(mesh, namespace, &host);
+            let found = called(named, namespace, &host);
             let narrow = |service: &Arc<Service>| match &taken.listener.port {
                 Some(_) => narrowed(service, &taken.listener),
                 None if ports.contains(&0) => Some(service.clone()),
@@ -208,14 +212,22 @@ fn led_to(mesh: &Mesh, namespace: &str, taken: &Taken, union: &mut Union) {
     }
 }
 
+/// All services by host, the oldest first.
+type Named<'a> = Map<&'a str, Vec<&'a Arc<Service>>>;
+
+fn by_host(mesh: &Mesh) -> Named<'_> {
+    let mut named = Named::default();
+    for service in &mesh.services {
+        let of_host = named.entry(service.id.host.as_str()).or_default();
+        of_host.push(service);
+    }
+    named
+}
+
 /// The service that a VirtualService means by a host: of the caller's namespace, else a Kubernetes
 /// Service, else the oldest that is visible.
-fn called<'a>(mesh: &'a Mesh, namespace: &str, host: &str) -> Option<&'a Arc<Service>> {
-    let of_host = || {
-        mesh.services
-            .iter()
-            .filter(|service| service.id.host == host)
-    };
+fn called<'a>(named: &Named<'a>, namespace: &str, host: &str) -> Option<&'a Arc<Service>> {
+    let of_host = || named.get(host).into_iter().flatten().copied();
     let kubernetes_first = |service: &&Arc<Service>| service.registry == Registry::External;
     of_host()
         .filter(|service| service.id.namespace == namespace)
@@ -277,7 +289,7 @@ fn assemble(
         .collect();
     let views = taken.into_iter().map(|taken| {
         let seen = taken.services.iter().map(|service| {
-            let place = union.by_host.get(&service.id.host);
+            let place = union.by_host.get(service.id.host.as_str());
             let whole = place.map(|place| &services[*place]);
             match whole {
                 Some(whole) if Arc::ptr_eq(&whole.service, service) => whole.clone(),

@@ -110,16 +110,27 @@ pub fn update(mesh: &Mesh, snapshot: &Snapshot) -> (Mesh, Vec<Problem>) {
     let before = &mesh.snapshot;
     let mut after = mesh.clone();
     let of = for_services(&snapshot);
-    if !of.is(&for_services(before)) {
-        let services = services::collect(&of, DOMAIN);
-        after.services = adopted(&mesh.services, services, |service| service.id.clone());
+    let known = for_services(before);
+    if !of.is(&known) {
+        let few = services::updated(&mesh.services, &known, &of, DOMAIN);
+        after.services = few.unwrap_or_else(|| {
+            let services = services::collect(&of, DOMAIN);
+            adopted(&mesh.services, services, |service| service.id.clone())
+        });
     }
     let of = for_routes(&snapshot);
-    if !of.is(&for_routes(before)) {
-        let (routings, problems) = routes::collect(&of, DOMAIN);
-        let name = |routing: &crate::Routing| (routing.namespace.clone(), routing.name.clone());
-        after.routings = adopted(&mesh.routings, routings, name);
-        after.problems = problems.into();
+    let known = for_routes(before);
+    if !of.is(&known) {
+        match routes::updated(&mesh.routings, &known, &of, DOMAIN) {
+            Some(routings) => after.routings = routings,
+            None => {
+                let (routings, problems) = routes::collect(&of, DOMAIN);
+                let name =
+                    |routing: &crate::Routing| (routing.namespace.clone(), routing.name.clone());
+                after.routings = adopted(&mesh.routings, routings, name);
+                after.problems = problems.into();
+            }
+        }
     }
     let of = for_gateways(&snapshot);
     if !of.is(&for_gateways(before)) {

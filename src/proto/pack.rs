@@ -1,24 +1,76 @@
-//! Putting messages into an Any: one plain implementation per kind that the mesh nests.
+//! Putting messages into an Any, or into others that are being written: one plain implementation per kind that
+//! the mesh nests.
 
+use bytes::Bytes;
 use prost::{Message, Name};
 
 use crate::envoy::extensions;
 use crate::google::protobuf::Any;
+use crate::writer::Writer;
 
 /// A message that other messages carry in an Any.
 pub trait Pack {
     /// The message with its type URL; equal messages give equal bytes.
     fn pack(&self) -> Any;
+
+    /// Its type URL.
+    fn type_url() -> String
+    where
+        Self: Sized;
 }
+
+/// A message that is written into another one as it is encoded.
+pub trait Put {
+    /// Writes the fields of the message.
+    fn put(&self, into: &mut Writer);
+
+    /// The fields alone.
+    fn fields(&self) -> Bytes {
+        let mut own = Writer::default();
+        self.put(&mut own);
+        own.finish()
+    }
+}
+
+macro_rules! written {
+    ($($message:ty),* $(,)?) => {$(
+        impl Put for $message {
+            fn put(&self, into: &mut Writer) {
+                self.encode_raw(&mut into.0);
+            }
+        }
+    )*};
+}
+
+written!(
+    crate::envoy::config::route::v3::Route,
+    crate::envoy::config::route::v3::RouteAction,
+    crate::envoy::config::route::v3::RouteMatch,
+    crate::envoy::config::route::v3::RouteConfiguration,
+    crate::envoy::config::route::v3::VirtualHost,
+    crate::envoy::config::cluster::v3::Cluster,
+    crate::envoy::config::cluster::v3::cluster::EdsClusterConfig,
+    crate::envoy::config::listener::v3::Listener,
+    crate::envoy::config::listener::v3::FilterChain,
+    crate::envoy::config::listener::v3::FilterChainMatch,
+    crate::envoy::config::listener::v3::Filter,
+    extensions::filters::network::http_connection_manager::v3::HttpConnectionManager,
+    extensions::filters::network::http_connection_manager::v3::Rds,
+    extensions::filters::network::tcp_proxy::v3::TcpProxy,
+);
 
 macro_rules! packed {
     ($($message:ty),* $(,)?) => {$(
         impl Pack for $message {
             fn pack(&self) -> Any {
                 Any {
-                    type_url: <$message>::type_url(),
+                    type_url: <$message as Name>::type_url(),
                     value: self.encode_to_vec().into(),
                 }
+            }
+
+            fn type_url() -> String {
+                <$message as Name>::type_url()
             }
         }
     )*};

@@ -2,11 +2,11 @@
 //! cost more than all else. Knows how fields are written, and no message.
 
 use bytes::Bytes;
-use prost::encoding::{WireType, encode_key, encode_varint};
+use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint};
 
 /// An encoded message in the making. Fields may be written in any order; a reader sees them all.
 #[derive(Clone, Debug, Default)]
-pub struct Writer(Vec<u8>);
+pub struct Writer(pub(crate) Vec<u8>);
 
 impl Writer {
     /// One with room for so many bytes.
@@ -33,17 +33,18 @@ impl Writer {
     /// Writes a field that is a message of its own.
     pub fn nested(&mut self, number: u32, write: impl FnOnce(&mut Self)) -> &mut Self {
         encode_key(number, WireType::LengthDelimited, &mut self.0);
+        // The length stands before what it is of, and is known only after it. Most fit one byte.
         let start = self.0.len();
+        self.0.push(0);
         write(self);
-        let length = self.0.len() - start;
-        // The length stands before what it is of, and how long it is itself is known only now.
-        let mut head = [0; 10];
-        let mut rest = &mut head[..];
-        encode_varint(length as u64, &mut rest);
-        let taken = 10 - rest.len();
-        self.0.extend_from_slice(&[0; 10][..taken]);
-        self.0.copy_within(start..start + length, start + taken);
-        self.0[start..start + taken].copy_from_slice(&head[..taken]);
+        let end = self.0.len();
+        let length = end - start - 1;
+        let taken = encoded_len_varint(length as u64);
+        if taken > 1 {
+            self.0.resize(end + taken - 1, 0);
+            self.0.copy_within(start + 1..end, start + taken);
+        }
+        encode_varint(length as u64, &mut &mut self.0[start..start + taken]);
         self
     }
 
@@ -58,9 +59,34 @@ impl Writer {
         &self.0
     }
 
+    /// Forgets what was written.
+    pub fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    /// How many bytes are written.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether nothing is written.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Takes what was written since there were so many bytes.
+    pub fn split_off(&mut self, at: usize) -> Bytes {
+        self.0.split_off(at).into()
+    }
+
+    /// The encoded message for a while: with the room that is left behind it.
+    pub fn into_bytes(self) -> Bytes {
+        self.0.into()
+    }
+
     /// The encoded message, to be kept.
     pub fn finish(self) -> Bytes {
-        self.0.into()
+        self.0.into_boxed_slice().into()
     }
 }
 
@@ -73,7 +99,7 @@ mod tests {
 
     #[test]
     fn what_is_written_reads_as_what_is_built() {
-        for length in [0, 1, 126, 127, 128, 20_000] {
+        for length in [0, 1, 120, 121, 126, 127, 128, 16_380, 20_000] {
             let text = "x".repeat(length);
             let built = ListValue {
                 values: vec![

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use imbl::ordmap::DiffItem;
+
 /// Namespace and name; the namespace of cluster-scoped objects is empty.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Key {
@@ -78,6 +80,18 @@ impl<T: PartialEq> Table<T> {
         for key in unseen {
             self.0.remove(&key);
         }
+    }
+
+    /// What differs from the table before: each object as it was, and as it is. Costs what differs.
+    pub fn differing<'a>(
+        &'a self,
+        before: &'a Self,
+    ) -> impl Iterator<Item = (Option<&'a Arc<T>>, Option<&'a Arc<T>>)> {
+        before.0.diff(&self.0).map(|item| match item {
+            DiffItem::Add(_, new) => (None, Some(new)),
+            DiffItem::Remove(_, old) => (Some(old), None),
+            DiffItem::Update { old, new } => (Some(old.1), Some(new.1)),
+        })
     }
 
     /// How many there are.

@@ -10,7 +10,6 @@ use proto::envoy::config::cluster::v3 as wire;
 use proto::envoy::config::core::v3 as core;
 use proto::envoy::config::endpoint::v3 as endpoint;
 use proto::google::protobuf::Duration;
-use proto::writer::Writer;
 
 use super::connection_pool::{self, Options};
 use super::{Made, catch_all, of_type};
@@ -89,12 +88,7 @@ fn one(scope: &Scope, port: &InboundPort) -> Option<Made> {
     let mut origin: Vec<Arc<ObjectRef>> = services.map(|service| service.origin.clone()).collect();
     origin.extend(port.listener.iter().map(|own| own.origin.clone()));
     origin.extend(policy.iter().flat_map(|rule| rule.origin.iter().cloned()));
-    Some(Made {
-        cluster: wire::Cluster { name, ..cluster },
-        written: Writer::default(),
-        origin,
-        endpoints: None,
-    })
+    Some(Made::of(wire::Cluster { name, ..cluster }, origin))
 }
 
 /// Where traffic goes.

@@ -24,9 +24,29 @@ use crate::endpoint::{EndpointView, Reach};
 use crate::parts::{ads, lookup_family, number, span};
 use crate::{assign, filter, names, statistics};
 
+/// A cluster in the making.
+pub(super) struct Built {
+    pub(super) cluster: wire::Cluster,
+    /// Fields of it that are written rather than built.
+    written: Writer,
+    origin: Vec<Arc<ObjectRef>>,
+    pub(super) endpoints: Option<EndpointView>,
+    /// Whether HTTP/2 is spoken, where the mesh's mTLS is used with endpoints that can.
+    pub(super) secured: Option<bool>,
+}
+
+impl Built {
+    fn made(self) -> Made {
+        let mut made = Made::of(self.cluster, self.origin);
+        made.encoded.raw(self.written.bytes());
+        made.endpoints = self.endpoints;
+        made
+    }
+}
+
 /// What a cluster is for.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Mode {
+pub(super) enum Mode {
     /// Calls.
     Calls,
     /// Connections that are mTLS already.
@@ -45,7 +65,8 @@ pub(super) fn of_port(scope: &Scope, called: &OutboundService, port: &Port) -> V
             Protocol::Http | Protocol::Http2 | Protocol::Grpc | Protocol::Tls
         );
         if known {
-            made.extend(one(scope, called, port, None, Mode::Calls, None));
+            let one = one(scope, called, port, None, Mode::Calls, None);
+            made.extend(one.map(Built::made));
         }
         return made;
     }
@@ -62,9 +83,10 @@ fn of_mode(scope: &Scope, called: &OutboundService, port: &Port, mode: Mode) -> 
         return Vec::new();
     };
     let kind = type_of(&whole.cluster);
-    let mut made = vec![whole];
+    let mut made = vec![whole.made()];
     for subset in called.rule.iter().flat_map(|rule| &rule.subsets) {
-        made.extend(one(scope, called, port, Some(subset), mode, kind));
+        let one = one(scope, called, port, Some(subset), mode, kind);
+        made.extend(one.map(Built::made));
     }
     made
 }
@@ -90,14 +112,14 @@ fn discovery(scope: &Scope, called: &OutboundService) -> DiscoveryType {
 }
 
 /// One cluster; a subset's has the type `whole` of that for all endpoints.
-fn one(
+pub(super) fn one(
     scope: &Scope,
     called: &OutboundService,
     port: &Port,
     subset: Option<&Subset>,
     mode: Mode,
     whole: Option<DiscoveryType>,
-) -> Option<Made> {
+) -> Option<Built> {
     let service = &called.service;
     let host = &service.id.host;
     let subset_name = subset.map_or("", |subset| subset.name.as_str());
@@ -209,18 +231,18 @@ fn one(
         port: port.name.clone(),
         number: port.number,
         subset: subset.map_or_else(Labels::new, |subset| subset.labels.clone()),
-        cluster_id: scope.workload.cluster.clone(),
         mutual_tls: rule
             .and_then(|rule| rule.tls_mode(subset, port.number))
             .map(|mode| mode == TlsMode::IstioMutual),
         mutual_only: mode == Mode::Passes,
-        reach: Reach::of(scope, service),
+        reach: Reach::of(scope, service).into(),
         modes: scope.modes.clone(),
         unhealthy: needs_unhealthy
             || features.send_unhealthy
                 && outlier.as_ref().is_none_or(|od| od.min_health_percent <= 0),
         distance: wish.distance(scope, outlier.is_some()),
     };
+    let secured = settings.is_auto().then(|| options.is_http2());
     if mode == Mode::Calls {
         // What another socket goes around has to be a value.
         let written = Some(&mut written).filter(|_| policy.proxy_protocol.is_none());
@@ -254,11 +276,12 @@ fn one(
     cluster.typed_extension_protocol_options = options.packed().into_iter().collect();
     let mut origin: Vec<Arc<ObjectRef>> = vec![service.origin.clone()];
     origin.extend(rule.iter().flat_map(|rule| rule.origin.iter().cloned()));
-    Some(Made {
+    Some(Built {
         cluster,
         written,
         origin,
         endpoints,
+        secured,
     })
 }
 
@@ -322,7 +345,7 @@ const VALUES: u32 = 1;
 
 /// Writes which service and objects a cluster stands for; `hides_alpn` keeps Istio's own ALPN from
 /// strangers.
-fn put_metadata(
+pub(super) fn put_metadata(
     called: &OutboundService,
     subset: Option<&Subset>,
     mode: Mode,

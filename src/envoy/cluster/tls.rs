@@ -146,6 +146,11 @@ impl Settings {
         }
     }
 
+    /// Whether it is the mesh's mTLS where the endpoint can.
+    pub(super) fn is_auto(&self) -> bool {
+        matches!(self, Settings::Auto(_))
+    }
+
     /// Whether it may speak to strangers: Istio's own ALPN is none of their business.
     pub(super) fn hides_alpn(&self) -> bool {
         matches!(self, Settings::WithoutSecret | Settings::User { .. })
@@ -279,6 +284,22 @@ fn by_ability(socket: core::TransportSocket) -> [wire::cluster::TransportSocketM
             transport_socket: Some(plaintext()),
         },
     ]
+}
+
+/// Writes the mesh's mTLS where the endpoint can, for calls of a service without a rule.
+pub(super) fn put_auto(
+    scope: &Scope,
+    called: &OutboundService,
+    port: &Port,
+    http2: bool,
+    into: &mut Writer,
+) {
+    let mutual = Mutual {
+        sni: names::sni(port.number, "", &called.service.id.host),
+        names: identities(scope, called),
+        unchecked: false,
+    };
+    put_by_ability(scope.flavour == Flavour::IstioProxy, &mutual, http2, into);
 }
 
 /// Writes what [`by_ability`] and [`mutual_socket`] build, as fields of a cluster.

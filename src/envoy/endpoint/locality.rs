@@ -122,7 +122,7 @@ fn by_labels<'a>(
             let theirs = with_topology(
                 &endpoint.labels,
                 &endpoint.locality,
-                &view.cluster_id,
+                &view.reach.cluster,
                 &endpoint.network,
                 &endpoint.node,
             );

@@ -114,11 +114,7 @@ pub(super) fn catch_all(scope: &Scope) -> Option<Made> {
         filter_chains: chains,
         ..Default::default()
     };
-    Some(Made {
-        listener,
-        origin: Vec::new(),
-        routes: Vec::new(),
-    })
+    Some(Made::new(listener, Vec::new(), Vec::new()))
 }
 
 /// An HTTP proxy for the workload, on loopback.
@@ -161,9 +157,6 @@ pub(super) fn http_proxy(scope: &Scope) -> Option<Made> {
         filter_chains: vec![chain],
         ..Default::default()
     };
-    Some(Made {
-        listener,
-        origin: Vec::new(),
-        routes: vec!["http_proxy".to_owned()],
-    })
+    let routes = vec!["http_proxy".to_owned()];
+    Some(Made::new(listener, Vec::new(), routes))
 }

@@ -1,11 +1,13 @@
 //! Network filters: HTTP connection managers and TCP proxies.
 
+use bytes::Bytes;
 use mesh::{Flavour, Reports, Scope};
-use proto::envoy::config::listener::v3::{Filter, filter};
+use proto::envoy::config::listener::v3::{Filter, FilterChain, filter};
 use proto::envoy::config::route::v3::RouteConfiguration;
 use proto::envoy::extensions::filters::network;
 use proto::google::protobuf::Any;
-use proto::pack::Pack;
+use proto::pack::{Pack, Put};
+use proto::writer::Writer;
 
 use network::tcp_proxy::v3 as tcp;
 
@@ -13,7 +15,9 @@ use crate::parts::span;
 use crate::{access_log, filter as http_filters};
 
 pub(crate) use super::http::http;
-pub(crate) use super::opaque::{L4Port, to_destinations, to_service};
+pub(crate) use super::opaque::{L4Port, to_destinations};
+
+pub(super) const TCP_PROXY: &str = "envoy.filters.network.tcp_proxy";
 
 /// Where a connection manager finds its routes.
 pub(crate) enum Routes {
@@ -75,7 +79,7 @@ fn plain(cluster: &str) -> tcp::TcpProxy {
 }
 
 pub(crate) fn proxy(proxy: tcp::TcpProxy) -> Filter {
-    of("envoy.filters.network.tcp_proxy", proxy.pack())
+    of(TCP_PROXY, proxy.pack())
 }
 
 /// What stands before the filters of a connection: exchange of metadata, where the peer's proxy
@@ -105,6 +109,31 @@ pub(crate) fn of(name: &str, config: Any) -> Filter {
         name: name.to_owned(),
         config_type: Some(filter::ConfigType::TypedConfig(config)),
     }
+}
+
+/// Field numbers of `FilterChain`, `Filter` and `Any`.
+pub(super) const FILTERS: u32 = 3;
+const NAME: u32 = 1;
+const CONFIG: u32 = 4;
+const TYPE: u32 = 1;
+const VALUE: u32 = 2;
+
+/// Writes a filter of a chain, with what `value` writes as its settings.
+pub(super) fn put(name: &str, type_url: &str, into: &mut Writer, value: impl FnOnce(&mut Writer)) {
+    into.nested(FILTERS, |filter| {
+        filter.text(NAME, name).nested(CONFIG, |any| {
+            any.text(TYPE, type_url).nested(VALUE, value);
+        });
+    });
+}
+
+/// Filters as a chain has them.
+pub(super) fn encoded(filters: Vec<Filter>) -> Bytes {
+    let chain = FilterChain {
+        filters,
+        ..Default::default()
+    };
+    chain.fields()
 }
 
 /// Connections that end here without a line in the access log.

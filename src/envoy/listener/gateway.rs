@@ -3,7 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use api::networking::gateway::ServerTlsMode;
+use api::networking::gateway::{ServerTls, ServerTlsMode};
+use bytes::Bytes;
 use mesh::{
     GatewayPlace, GatewayServer, OutboundService, Port, Protocol, Routing, Scope, subset_of,
 };
@@ -11,18 +12,20 @@ use proto::envoy::config::core::v3::TrafficDirection;
 use proto::envoy::config::listener::v3::{Filter, FilterChain, FilterChainMatch, Listener};
 
 use proto::envoy::extensions::filters::listener::proxy_protocol::v3::ProxyProtocol;
-use proto::pack::Pack;
+use proto::pack::{Pack, Put};
+use proto::writer::Writer;
 
-use super::filter_chain::{Routes, Side, Statistics};
+use super::filter_chain::{self, Routes, Side, Statistics};
 use super::http::{self, Wanted};
 use super::opaque::{self, L4Port, Tunnels};
+use super::table::{CHAINS, MATCH, put_rest};
 use super::{
     Made, additional, address, balanced, listener_filter, server_tls, tls_inspector, wildcards,
 };
 use crate::access_log;
 use crate::filter::guards::Guards;
 use crate::names;
-use crate::parts::{number, seconds};
+use crate::parts::number;
 
 /// ALPN of the mesh's mTLS in all its forms.
 const MESH_ALPN: [&str; 5] = [
@@ -35,9 +38,9 @@ const MESH_ALPN: [&str; 5] = [
 
 pub(crate) fn all(scope: &Scope) -> Vec<Made> {
     let mut made: BTreeMap<String, Made> = BTreeMap::new();
+    let guards = Guards::of(scope);
     let managers = http::Managers::new(scope);
     // Names of TLS that are passed through, by port, with the address that they are for.
-    let guards = Guards::of(scope);
     let mut passed: BTreeMap<u16, BTreeMap<String, String>> = BTreeMap::new();
     for place in &scope.gateways.places {
         let binds = match place.bind.as_str() {
@@ -51,9 +54,10 @@ pub(crate) fn all(scope: &Scope) -> Vec<Made> {
             guards: &guards,
             managers: &managers,
             name: &name,
-            made: Vec::new(),
+            written: Writer::default(),
             routes: Vec::new(),
-            named: false,
+            looks: false,
+            last: None,
         };
         if place.protocol.is_http() {
             chains.plain(place);
@@ -63,36 +67,36 @@ pub(crate) fn all(scope: &Scope) -> Vec<Made> {
                 chains.of_server(server, passed);
             }
         }
-        let (filter_chains, routes, named) = (chains.made, chains.routes, chains.named);
+        let (written, routes, looks) = (chains.written, chains.routes, chains.looks);
         let servers = place.servers.iter();
         let origin = servers.map(|server| server.origin.clone());
         let origin = origin.chain(scope.security.origin());
-        let listener = made.entry(name.clone()).or_insert_with(|| Made {
-            listener: Listener {
+        let listener = made.entry(name.clone()).or_insert_with(|| {
+            let listener = Listener {
                 name,
                 address: Some(address(&binds[0], place.port)),
                 additional_addresses: additional(&binds, place.port),
                 connection_balance_config: balanced(scope.settings.balances_outbound),
                 ..listener(scope)
-            },
-            origin: Vec::new(),
-            routes: Vec::new(),
+            };
+            Made::new(listener, Vec::new(), Vec::new())
         });
         listener.origin.extend(origin);
         listener.routes.extend(routes);
-        let ends_tls = |chain: &FilterChain| chain.transport_socket.is_some();
-        let listener = &mut listener.listener;
-        let filters = &mut listener.listener_filters;
+        let filters = &mut listener.listener.listener_filters;
         let inspector = tls_inspector();
-        if (named || filter_chains.iter().any(ends_tls)) && !filters.contains(&inspector) {
+        if looks && !filters.contains(&inspector) {
             filters.push(inspector);
         }
-        listener.filter_chains.extend(filter_chains);
+        if listener.written.is_empty() {
+            listener.written = written;
+        } else {
+            listener.written.raw(written.bytes());
+        }
     }
     let made = made.into_values();
     // A port that leads nowhere is not opened.
-    made.filter(|made| !made.listener.filter_chains.is_empty())
-        .collect()
+    made.filter(|made| !made.written.is_empty()).collect()
 }
 
 /// What every listener of a gateway has.
@@ -116,35 +120,61 @@ fn listener(scope: &Scope) -> Listener {
     }
 }
 
-struct Chains<'a> {
+struct Chains<'a, 'g> {
     scope: &'a Scope,
-    guards: &'a Guards,
-    managers: &'a http::Managers<'a>,
+    guards: &'g Guards,
+    managers: &'a http::Managers<'g>,
     name: &'a str,
-    made: Vec<FilterChain>,
+    /// The chains, as fields of a listener.
+    written: Writer,
     routes: Vec<String>,
-    /// Whether a chain is chosen by server name.
-    named: bool,
+    /// Whether a chain is chosen by server name, or ends TLS.
+    looks: bool,
+    /// TLS of the server before, of which the next has often the same.
+    last: Option<(&'a ServerTls, bool, Bytes)>,
 }
 
-impl Chains<'_> {
+impl<'a> Chains<'a, '_> {
     /// All plaintext servers of a port are one.
     fn plain(&mut self, place: &GatewayPlace) {
         let statistics = format!("outbound_{}", self.name);
         let statistics = Statistics::Listener(&statistics);
-        let filter = self.requests(statistics, place.protocol, &place.routes);
-        self.routes.push(place.routes.clone());
-        self.made.push(chain(None, vec![filter]));
+        self.put_requests(None, None, statistics, (place.protocol, &place.routes));
     }
 
-    fn named(&mut self, names: &[String], filters: Vec<Filter>) -> &mut FilterChain {
-        self.named |= !names.is_empty();
-        self.made.push(chain(Some(names), filters));
-        let last = self.made.len() - 1;
-        &mut self.made[last]
+    fn put(
+        &mut self,
+        matched: Option<FilterChainMatch>,
+        socket: Option<&Bytes>,
+        filters: impl FnOnce(&mut Writer),
+    ) {
+        self.looks |= matched.is_some() || socket.is_some();
+        self.written.nested(CHAINS, |chain| {
+            if let Some(matched) = matched {
+                chain.nested(MATCH, |into| matched.put(into));
+            }
+            filters(chain);
+            chain.raw(socket.map_or(&[][..], |socket| socket));
+            put_rest(None, chain);
+        });
     }
 
-    fn requests(&self, statistics: Statistics<'_>, protocol: Protocol, routes: &str) -> Filter {
+    /// Chains of opaque connections, for server names or for all.
+    fn put_opaque(&mut self, names: &[String], socket: Option<&Bytes>, filters: Vec<Filter>) {
+        self.looks |= !names.is_empty();
+        let filters = filter_chain::encoded(filters);
+        self.put(by_names(names), socket, |chain| {
+            chain.raw(&filters);
+        });
+    }
+
+    fn put_requests(
+        &mut self,
+        names: Option<&[String]>,
+        socket: Option<&Bytes>,
+        statistics: Statistics<'_>,
+        (protocol, routes): (Protocol, &str),
+    ) {
         let wanted = Wanted {
             side: Side::Gateway,
             statistics,
@@ -154,10 +184,31 @@ impl Chains<'_> {
             http1: None,
             guards: &self.guards.requests,
         };
-        self.managers.manager(wanted)
+        let managers = self.managers;
+        self.routes.push(routes.to_owned());
+        self.looks |= names.is_some_and(|names| !names.is_empty());
+        self.put(names.and_then(by_names), socket, |chain| {
+            managers.put(wanted, chain);
+        });
     }
 
-    fn of_server(&mut self, server: &GatewayServer, passed: &mut BTreeMap<String, String>) {
+    /// TLS of a server as a field of a chain.
+    fn socket(&mut self, tls: &'a ServerTls, opaque: bool) -> Bytes {
+        if let Some((known, of, socket)) = &self.last
+            && (*known, *of) == (tls, opaque)
+        {
+            return socket.clone();
+        }
+        let chain = FilterChain {
+            transport_socket: Some(server_tls::socket(self.scope, tls, opaque)),
+            ..Default::default()
+        };
+        let socket = chain.fields();
+        self.last = Some((tls, opaque, socket.clone()));
+        socket
+    }
+
+    fn of_server(&mut self, server: &'a GatewayServer, passed: &mut BTreeMap<String, String>) {
         match server.tls() {
             Some(tls) if server.ends_https() => {
                 let statistics = format!("outbound_{}", self.name);
@@ -165,11 +216,10 @@ impl Chains<'_> {
                     "" => Statistics::Listener(&statistics),
                     name => Statistics::Named(name),
                 };
-                let filter = self.requests(statistics, server.protocol, &server.routes);
-                self.routes.push(server.routes.clone());
-                let socket = server_tls::socket(self.scope, tls, false);
-                let made = self.named(&server.server_names(), vec![filter]);
-                made.transport_socket = Some(socket);
+                let socket = self.socket(tls, false);
+                let requests = (server.protocol, server.routes.as_str());
+                let names = server.server_names();
+                self.put_requests(Some(&names), Some(&socket), statistics, requests);
             }
             Some(tls) if tls.mode == ServerTlsMode::AutoPassthrough => self.of_mesh(server),
             Some(tls) if tls.mode == ServerTlsMode::Passthrough => {
@@ -178,16 +228,14 @@ impl Chains<'_> {
             Some(tls) => {
                 let filters = self.opaque(server);
                 if !filters.is_empty() {
-                    let opaque = server.protocol != Protocol::Https;
-                    let socket = server_tls::socket(self.scope, tls, opaque);
-                    let made = self.named(&server.server_names(), filters);
-                    made.transport_socket = Some(socket);
+                    let socket = self.socket(tls, server.protocol != Protocol::Https);
+                    self.put_opaque(&server.server_names(), Some(&socket), filters);
                 }
             }
             None => {
                 let filters = self.opaque(server);
                 if !filters.is_empty() {
-                    self.made.push(chain(None, filters));
+                    self.put_opaque(&[], None, filters);
                 }
             }
         }
@@ -227,7 +275,7 @@ impl Chains<'_> {
                         &named(routing),
                     );
                     self.guards.stand_before(&mut filters);
-                    self.named(names, filters);
+                    self.put_opaque(names, None, filters);
                 }
             }
         }
@@ -268,31 +316,30 @@ impl Chains<'_> {
             subset,
             Tunnels::Never,
         );
-        let made = self.named(&[cluster], filters);
-        if let Some(matched) = &mut made.filter_chain_match {
+        let matched = FilterChainMatch {
+            server_names: vec![cluster],
             // Nobody gets at a workload in plaintext through here.
-            matched.application_protocols = MESH_ALPN.map(str::to_owned).to_vec();
-        }
+            application_protocols: MESH_ALPN.map(str::to_owned).to_vec(),
+            ..Default::default()
+        };
+        let filters = filter_chain::encoded(filters);
+        self.put(Some(matched), None, |chain| {
+            chain.raw(&filters);
+        });
     }
 }
 
-fn chain(server_names: Option<&[String]>, filters: Vec<Filter>) -> FilterChain {
-    // A name that everything fits is none.
-    let names = server_names.filter(|names| !names.iter().any(|name| name == "*"));
-    let matched = names.filter(|names| !names.is_empty()).map(|names| {
-        let mut server_names = names.to_vec();
-        server_names.sort();
-        FilterChainMatch {
-            server_names,
-            ..Default::default()
-        }
-    });
-    FilterChain {
-        filter_chain_match: matched,
-        filters,
-        transport_socket_connect_timeout: seconds(15),
-        ..Default::default()
+/// The condition that a connection is for one of these; a name that everything fits is none.
+fn by_names(names: &[String]) -> Option<FilterChainMatch> {
+    if names.is_empty() || names.iter().any(|name| name == "*") {
+        return None;
     }
+    let mut server_names = names.to_vec();
+    server_names.sort();
+    Some(FilterChainMatch {
+        server_names,
+        ..Default::default()
+    })
 }
 
 /// Connections of a server by the first rule of VirtualServices that takes them.

@@ -2,56 +2,77 @@
 //! which filters every request passes.
 
 use std::cell::RefCell;
+use std::sync::LazyLock;
 
 use api::networking::sidecar::OutboundMode;
 use api::proxy_config::{ConnectionSettings, ForwardClientCert, ProxyHeaders, Switch};
+use bytes::Bytes;
 use mesh::{Protocol, Scope};
+use proto::codec::any;
 use proto::envoy::config::core::v3 as core;
 use proto::envoy::config::listener::v3::Filter;
 use proto::envoy::extensions::filters::network::http_connection_manager::v3::{
     self as hcm, HttpFilter,
 };
 use proto::envoy::extensions::http::header_formatters::preserve_case::v3::PreserveCaseFormatterConfig;
-use proto::google::protobuf::Any;
-use proto::pack::Pack;
+use proto::pack::{Pack, Put};
+use proto::writer::Writer;
 
 use hcm::http_connection_manager as parts;
 
-use super::filter_chain::{Routes, Side, Statistics, of};
+use super::filter_chain::{self, Routes, Side, Statistics, of};
 use crate::filter::order;
 use crate::parts::{ads, flag, number, range, seconds, span};
 use crate::{access_log, tracing};
 
 /// What a connection manager is for.
-pub(crate) struct Wanted<'a> {
+pub(crate) struct Wanted<'w, 'g> {
     pub(crate) side: Side,
     /// Prefix of its statistics.
-    pub(crate) statistics: Statistics<'a>,
+    pub(crate) statistics: Statistics<'w>,
     pub(crate) protocol: Protocol,
     pub(crate) routes: Routes,
     /// Wildcard host whose names are resolved on the way.
-    pub(crate) dynamic: Option<&'a str>,
+    pub(crate) dynamic: Option<&'w str>,
     /// HTTP/1, where it is not as everywhere.
     pub(crate) http1: Option<core::Http1ProtocolOptions>,
     /// Filters that decide about requests.
-    pub(crate) guards: &'a [HttpFilter],
+    pub(crate) guards: &'g [HttpFilter],
 }
 
 /// Connection managers of one scope: what several have in common is made and encoded once.
 pub(crate) struct Managers<'a> {
     pub(crate) scope: &'a Scope,
-    known: RefCell<Vec<(Kind, Any)>>,
+    known: RefCell<Vec<(Kind<'a>, Bytes)>>,
 }
 
 /// All that a connection manager depends on beside the scope, its statistics and its routes.
-#[derive(Clone, PartialEq)]
-struct Kind {
+struct Kind<'g> {
     side: Side,
     protocol: Protocol,
     dynamic: Option<String>,
     http1: Option<core::Http1ProtocolOptions>,
-    guards: Vec<HttpFilter>,
+    guards: &'g [HttpFilter],
 }
+
+impl Kind<'_> {
+    /// Whether it is what is wanted. Guards are told apart by where they stand: a scope has one list of them.
+    fn is(&self, wanted: &Wanted<'_, '_>) -> bool {
+        self.side == wanted.side
+            && self.protocol == wanted.protocol
+            && self.dynamic.as_deref() == wanted.dynamic
+            && self.http1 == wanted.http1
+            && (std::ptr::eq(self.guards, wanted.guards)
+                || self.guards.is_empty() && wanted.guards.is_empty())
+    }
+}
+
+const NAME: &str = "envoy.filters.network.http_connection_manager";
+/// Field numbers of `HttpConnectionManager` and `Rds`.
+const STATISTICS: u32 = 2;
+const ROUTES_BY_NAME: u32 = 3;
+const ROUTES: u32 = 4;
+const ROUTES_NAME: u32 = 2;
 
 impl<'a> Managers<'a> {
     pub(crate) fn new(scope: &'a Scope) -> Self {
@@ -62,53 +83,64 @@ impl<'a> Managers<'a> {
     }
 
     /// The connection manager of one side.
-    pub(crate) fn manager(&self, wanted: Wanted) -> Filter {
-        let kind = Kind {
-            side: wanted.side,
-            protocol: wanted.protocol,
-            dynamic: wanted.dynamic.map(str::to_owned),
-            http1: wanted.http1,
-            guards: wanted.guards.to_vec(),
-        };
-        let own = hcm::HttpConnectionManager {
-            stat_prefix: match wanted.statistics {
-                Statistics::Listener(name) => format!("{name};"),
-                Statistics::Named(name) => name.to_owned(),
-            },
-            route_specifier: Some(match wanted.routes {
-                Routes::Named(name) => parts::RouteSpecifier::Rds(hcm::Rds {
-                    config_source: Some(ads()),
-                    route_config_name: name,
-                }),
-                Routes::Inline(routes) => parts::RouteSpecifier::RouteConfig(*routes),
+    pub(crate) fn manager(&self, wanted: Wanted<'_, 'a>) -> Filter {
+        let mut value = Writer::with_capacity(2048);
+        self.put_value(wanted, &mut value);
+        let type_url = hcm::HttpConnectionManager::type_url();
+        of(NAME, any(&type_url, value.finish()))
+    }
+
+    /// Writes the connection manager of one side as a filter of a chain.
+    pub(super) fn put(&self, wanted: Wanted<'_, 'a>, into: &mut Writer) {
+        static TYPE: LazyLock<String> = LazyLock::new(hcm::HttpConnectionManager::type_url);
+        filter_chain::put(NAME, &TYPE, into, |value| self.put_value(wanted, value));
+    }
+
+    fn put_value(&self, wanted: Wanted<'_, 'a>, into: &mut Writer) {
+        static SOURCE: LazyLock<Bytes> = LazyLock::new(|| {
+            let by_name = hcm::Rds {
+                config_source: Some(ads()),
+                ..Default::default()
+            };
+            by_name.fields()
+        });
+        match wanted.statistics {
+            Statistics::Listener(name) => into.nested(STATISTICS, |text| {
+                text.raw(name.as_bytes()).raw(b";");
             }),
-            ..Default::default()
+            Statistics::Named(name) => into.text(STATISTICS, name),
         };
-        let own = own.pack();
+        match &wanted.routes {
+            Routes::Named(name) => into.nested(ROUTES_BY_NAME, |routes| {
+                routes.raw(&SOURCE).text(ROUTES_NAME, name);
+            }),
+            Routes::Inline(routes) => into.nested(ROUTES, |own| routes.put(own)),
+        };
         let mut known = self.known.borrow_mut();
-        let place = known.iter().position(|(other, _)| *other == kind);
+        let place = known.iter().position(|(kind, _)| kind.is(&wanted));
         let place = place.unwrap_or_else(|| {
-            let rest = rest(self.scope, &kind).pack();
+            let kind = Kind {
+                side: wanted.side,
+                protocol: wanted.protocol,
+                dynamic: wanted.dynamic.map(str::to_owned),
+                http1: wanted.http1,
+                guards: wanted.guards,
+            };
+            let rest = rest(self.scope, &kind).fields();
             known.push((kind, rest));
             known.len() - 1
         });
-        let rest = &known[place].1;
-        // Encoded messages one behind the other are one message with the fields of both.
-        let value = [&own.value[..], &rest.value[..]].concat().into();
-        of(
-            "envoy.filters.network.http_connection_manager",
-            Any { value, ..own },
-        )
+        into.raw(&known[place].1);
     }
 }
 
 /// The connection manager of one side.
-pub(crate) fn manager(scope: &Scope, wanted: Wanted) -> Filter {
+pub(crate) fn manager(scope: &Scope, wanted: Wanted<'_, '_>) -> Filter {
     Managers::new(scope).manager(wanted)
 }
 
 /// A connection manager without statistics and routes.
-fn rest(scope: &Scope, wanted: &Kind) -> hcm::HttpConnectionManager {
+fn rest(scope: &Scope, wanted: &Kind<'_>) -> hcm::HttpConnectionManager {
     let side = wanted.side;
     let config = &scope.config;
     let own = scope.settings.config(&config.default_config);
@@ -142,7 +174,7 @@ fn rest(scope: &Scope, wanted: &Kind) -> hcm::HttpConnectionManager {
                 dynamic: wanted.dynamic.clone(),
                 any_name: side == Side::Outbound
                     && scope.outbound.policy == OutboundMode::AllowAnyDynamicDns,
-                guards: &wanted.guards,
+                guards: wanted.guards,
             },
         ),
         tracing: traced.tracing,

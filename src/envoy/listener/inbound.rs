@@ -172,11 +172,7 @@ pub(crate) fn all(scope: &Scope) -> Vec<Made> {
             false,
         )
     };
-    let captured = Made {
-        listener,
-        origin,
-        routes: Vec::new(),
-    };
+    let captured = Made::new(listener, origin, Vec::new());
     std::iter::once(captured).chain(own).collect()
 }
 
@@ -184,11 +180,9 @@ pub(crate) fn all(scope: &Scope) -> Vec<Made> {
 fn bound(scope: &Scope, port: &InboundPort, chains: Vec<FilterChain>) -> Made {
     let binds = binds(scope, port);
     let name = format!("{}_{}", binds[0], port.target);
-    Made {
-        listener: listener(scope, &name, &binds, port.target, chains, true),
-        origin: origin(port).chain(scope.security.origin()).collect(),
-        routes: Vec::new(),
-    }
+    let origin = origin(port).chain(scope.security.origin());
+    let listener = listener(scope, &name, &binds, port.target, chains, true);
+    Made::new(listener, origin.collect(), Vec::new())
 }
 
 fn origin(port: &InboundPort) -> impl Iterator<Item = Arc<ObjectRef>> {
@@ -259,9 +253,9 @@ fn can_bind(scope: &Scope, port: &InboundPort) -> bool {
 }
 
 /// Chains for one port of the workload, for another port that differs in its mode, or for the rest.
-fn of(
-    managers: &http::Managers<'_>,
-    guards: &Guards,
+fn of<'g>(
+    managers: &http::Managers<'g>,
+    guards: &'g Guards,
     number_: Option<u16>,
     port: Option<&InboundPort>,
     mode: Mode,

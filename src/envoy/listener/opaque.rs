@@ -1,20 +1,25 @@
 //! Opaque connections to clusters: one, or several by weight, with what their rules say of
 //! connections.
 
+use std::sync::LazyLock;
+
 use api::networking::virtual_service::{Destination, RouteDestination};
+use bytes::Bytes;
 use mesh::{Protocol, Rule, Scope};
 use proto::envoy::config::listener::v3::Filter;
 use proto::envoy::extensions::filters::network;
 use proto::envoy::r#type::v3::HashPolicy;
 use proto::envoy::r#type::v3::hash_policy::{PolicySpecifier, SourceIp};
-use proto::pack::Pack;
+use proto::pack::{Pack, Put};
+use proto::writer::Writer;
 
 use network::redis_proxy::v3 as redis;
 use network::tcp_proxy::v3 as tcp;
 use tcp::tcp_proxy::ClusterSpecifier;
 use tcp::tcp_proxy::weighted_cluster::ClusterWeight;
 
-use super::filter_chain::{Side, greeting, metrics, of};
+use super::filter_chain::{self, Side, TCP_PROXY, greeting, metrics, of};
+use super::wildcards;
 use crate::parts::{seconds, span};
 use crate::{access_log, filter, names, statistics};
 
@@ -103,22 +108,68 @@ pub(crate) fn to_cluster(
     stack(scope, side, port, proxy, None)
 }
 
-/// Filters of connections to a service; `dynamic` is a wildcard host whose names are resolved on
-/// the way.
-pub(crate) fn to_service(
-    scope: &Scope,
-    port: L4Port,
-    cluster: &str,
-    statistics: Option<String>,
-    rule: Option<&Rule>,
-    dynamic: Option<&str>,
-) -> Vec<Filter> {
-    let mut proxy = proxy(scope, Side::Outbound, rule, "");
-    proxy.stat_prefix = statistics.unwrap_or_else(|| cluster.to_owned());
-    proxy.cluster_specifier = Some(ClusterSpecifier::Cluster(cluster.to_owned()));
-    tunnel(&mut proxy, rule, "");
-    let resolver = dynamic.map(|host| filter::dynamic::by_server_name(scope, host, port.number));
-    stack(scope, Side::Outbound, port, proxy, resolver)
+/// Connections of callers to services: what all have in common of which no rule says anything is encoded once.
+pub(crate) struct Services<'a> {
+    scope: &'a Scope,
+    /// Every address of the proxy's families.
+    pub(super) anywhere: Vec<String>,
+    before: Bytes,
+    rest: Bytes,
+}
+
+impl<'a> Services<'a> {
+    pub(crate) fn new(scope: &'a Scope) -> Self {
+        Services {
+            scope,
+            anywhere: wildcards(scope),
+            before: filter_chain::encoded(metrics(scope, Side::Outbound)),
+            rest: proxy(scope, Side::Outbound, None, "").fields(),
+        }
+    }
+
+    /// Filters of connections to a service, encoded; `dynamic` is a wildcard host whose names are resolved on the
+    /// way.
+    pub(crate) fn filters(
+        &self,
+        port: L4Port,
+        cluster: &str,
+        statistics: Option<String>,
+        rule: Option<&Rule>,
+        dynamic: Option<&str>,
+    ) -> Bytes {
+        /// Field numbers of `TcpProxy`.
+        const STATISTICS: u32 = 1;
+        const CLUSTER: u32 = 2;
+        static TYPE: LazyLock<String> = LazyLock::new(tcp::TcpProxy::type_url);
+        let scope = self.scope;
+        if rule.is_none() && dynamic.is_none() && !looks_into(scope, port.protocol) {
+            let mut filters = Writer::with_capacity(self.before.len() + self.rest.len() + 320);
+            filters.raw(&self.before);
+            filter_chain::put(TCP_PROXY, &TYPE, &mut filters, |proxy| {
+                proxy
+                    .text(STATISTICS, statistics.as_deref().unwrap_or(cluster))
+                    .text(CLUSTER, cluster)
+                    .raw(&self.rest);
+            });
+            return filters.into_bytes();
+        }
+        let mut proxy = proxy(scope, Side::Outbound, rule, "");
+        proxy.stat_prefix = statistics.unwrap_or_else(|| cluster.to_owned());
+        proxy.cluster_specifier = Some(ClusterSpecifier::Cluster(cluster.to_owned()));
+        tunnel(&mut proxy, rule, "");
+        let resolver =
+            dynamic.map(|host| filter::dynamic::by_server_name(scope, host, port.number));
+        filter_chain::encoded(stack(scope, Side::Outbound, port, proxy, resolver))
+    }
+}
+
+/// Whether connections of a protocol end in filters of their own.
+fn looks_into(scope: &Scope, protocol: Protocol) -> bool {
+    match protocol {
+        Protocol::Redis => scope.features.redis_filter,
+        Protocol::Mongo => scope.features.mongo_filter,
+        _ => false,
+    }
 }
 
 /// The cluster of a destination; its port, or the only one of its host, or that of the listener.

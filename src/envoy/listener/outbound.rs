@@ -4,6 +4,7 @@
 use api::snapshot::Address;
 use mesh::{Egress, Interception, OutboundService, Port, Protocol, Registry, Resolution, Scope};
 
+use super::opaque::Services;
 use super::table::{Chain, Content, Entry, Kind, Shared, Table};
 use super::{Made, captured, loopbacks, tcp, wildcards};
 
@@ -15,8 +16,9 @@ pub(crate) fn all(scope: &Scope) -> Vec<Made> {
         return Vec::new();
     }
     let mut table = Table::default();
+    let services = Services::new(scope);
     for view in &scope.outbound.views {
-        of_view(scope, view, &mut table);
+        of_view(&services, scope, view, &mut table);
     }
     let shared = Shared::new(scope);
     let entries = table.entries.into_values();
@@ -44,7 +46,7 @@ pub(super) struct Place<'a> {
     pub(super) pods: bool,
 }
 
-fn of_view(scope: &Scope, view: &Egress, table: &mut Table) {
+fn of_view(services: &Services<'_>, scope: &Scope, view: &Egress, table: &mut Table) {
     let binds_to_port = scope.settings.interception == Interception::None || view.binds_to_port;
     let binds = if !view.bind.is_empty() {
         vec![view.bind.clone()]
@@ -75,22 +77,25 @@ fn of_view(scope: &Scope, view: &Egress, table: &mut Table) {
         for called in &view.services {
             let place = place(called.as_ref(), &port);
             if can_bind(scope, &place) {
-                add(scope, place, table);
+                add(services, scope, place, table);
             }
         }
         return;
     }
     // Ports that earlier listeners name are theirs alone.
     table.lock();
-    for called in &view.services {
+    let own = view.services.iter();
+    for called in own.filter(|called| !called.service.is_alias()) {
         for port in &called.service.ports {
             let place = place(called.as_ref(), port);
             if !can_bind(scope, &place) {
                 continue;
             }
             match pods(scope, &place) {
-                None => add(scope, place, table),
-                Some(pods) => pods.into_iter().for_each(|pod| add(scope, pod, table)),
+                None => add(services, scope, place, table),
+                Some(pods) => pods
+                    .into_iter()
+                    .for_each(|pod| add(services, scope, pod, table)),
             }
         }
     }
@@ -159,7 +164,7 @@ fn pods<'a>(scope: &Scope, place: &Place<'a>) -> Option<Vec<Place<'a>>> {
 }
 
 /// Adds what one place needs to the table.
-fn add(scope: &Scope, mut place: Place, table: &mut Table) {
+fn add(services: &Services<'_>, scope: &Scope, mut place: Place<'_>, table: &mut Table) {
     let service = &place.called.service;
     if service.is_alias() {
         return;
@@ -170,13 +175,13 @@ fn add(scope: &Scope, mut place: Place, table: &mut Table) {
     }
     if place.binds.is_empty() {
         if protocol.is_http() {
-            place.binds = wildcards(scope);
+            place.binds.clone_from(&services.anywhere);
         } else {
             locate(scope, &mut place);
         }
     }
     let key = (place.binds[0].clone(), place.port.number);
-    let wildcard = place.binds[0] == wildcards(scope)[0];
+    let wildcard = place.binds[0] == services.anywhere[0];
     let known = table.entries.get(&key);
     if known.is_some_and(|known| known.locked) {
         return;
@@ -214,7 +219,7 @@ fn add(scope: &Scope, mut place: Place, table: &mut Table) {
             (kind, vec![http(wildcard, by_port())])
         }
         Protocol::Unsupported => {
-            let (mut chains, from) = tcp::chains(scope, &place);
+            let (mut chains, from) = tcp::chains(services, scope, &place);
             origin.extend(from);
             if known != Some(Kind::Sniffed) {
                 let routes = if place.port.number != 0 && !wildcard {
@@ -227,7 +232,7 @@ fn add(scope: &Scope, mut place: Place, table: &mut Table) {
             (Kind::Sniffed, chains)
         }
         _ => {
-            let (chains, from) = tcp::chains(scope, &place);
+            let (chains, from) = tcp::chains(services, scope, &place);
             origin.extend(from);
             (Kind::Opaque(protocol), chains)
         }
@@ -241,6 +246,7 @@ fn add(scope: &Scope, mut place: Place, table: &mut Table) {
             locked: false,
             kind,
             chains,
+            taken: Default::default(),
             origin,
         },
         protocol,

@@ -1,16 +1,20 @@
 //! Outbound listeners in the making, by address and port: what becomes of two that meet, and how
 //! one looks in the end.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, LazyLock};
 
 use base::ObjectRef;
+use base::hash::Set;
+use bytes::Bytes;
 use mesh::{Protocol, Scope};
 use proto::envoy::config::core::v3 as core;
 use proto::envoy::config::core::v3::TrafficDirection;
 use proto::envoy::config::listener::v3::{
-    AdditionalAddress, Filter, FilterChain, FilterChainMatch, Listener,
+    AdditionalAddress, FilterChain, FilterChainMatch, Listener,
 };
+use proto::pack::Put;
+use proto::writer::Writer;
 
 use super::filter_chain::{Routes, Side, Statistics};
 use super::{Made, address, balanced, captured, http, http_inspector, timeout, tls_inspector};
@@ -25,15 +29,32 @@ pub(super) struct Table {
 /// What many listeners have in common.
 pub(super) struct Shared<'a> {
     managers: http::Managers<'a>,
-    /// The chain for what no other takes.
-    unknown: FilterChain,
+    /// The chain for what no other takes, as a field of a listener.
+    unknown: Bytes,
+    /// Listener filters by whether names and whether protocols are looked for, as fields of a listener.
+    looks: [[Bytes; 2]; 2],
 }
 
 impl<'a> Shared<'a> {
     pub(super) fn new(scope: &'a Scope) -> Self {
+        let unknown = Listener {
+            default_filter_chain: Some(captured::unknown(scope)),
+            ..Default::default()
+        };
+        let looks = |by_name: bool, by_protocol: bool| {
+            let mut listener_filters = Vec::new();
+            listener_filters.extend(by_name.then(tls_inspector));
+            listener_filters.extend(by_protocol.then(http_inspector));
+            let listener = Listener {
+                listener_filters,
+                ..Default::default()
+            };
+            listener.fields()
+        };
         Shared {
             managers: http::Managers::new(scope),
-            unknown: captured::unknown(scope),
+            unknown: unknown.fields(),
+            looks: [false, true].map(|name| [false, true].map(|protocol| looks(name, protocol))),
         }
     }
 }
@@ -47,6 +68,8 @@ pub(super) struct Entry {
     pub(super) locked: bool,
     pub(super) kind: Kind,
     pub(super) chains: Vec<Chain>,
+    /// What its chains take; nothing as long as none joined them.
+    pub(super) taken: Set<Taken>,
     pub(super) origin: Vec<Arc<ObjectRef>>,
 }
 
@@ -81,8 +104,8 @@ pub(super) enum Content {
         /// resolved on the way.
         dynamic: Option<String>,
     },
-    /// Filters of an opaque connection.
-    Opaque(Vec<Filter>),
+    /// Filters of an opaque connection, encoded as a chain has them.
+    Opaque(Bytes),
 }
 
 impl Chain {
@@ -108,14 +131,15 @@ impl Chain {
         self.names.iter().any(|name| name == "*")
     }
 
-    /// Whether two chains take the same connections.
-    fn meets(&self, other: &Chain) -> bool {
-        self.transport == other.transport
-            && self.protocols == other.protocols
-            && same(&self.names, &other.names, |name| {
-                (name != "*").then(|| name.to_owned())
-            })
-            && same(&self.ranges, &other.ranges, masked)
+    /// Chains for which this is equal take the same connections.
+    fn taken(&self) -> Taken {
+        let names = self.names.iter().filter(|name| *name != "*");
+        Taken {
+            transport: self.transport,
+            protocols: self.protocols.clone(),
+            names: names.cloned().collect(),
+            ranges: self.ranges.iter().filter_map(|text| masked(text)).collect(),
+        }
     }
 
     fn condition(&self) -> Option<FilterChainMatch> {
@@ -142,12 +166,13 @@ impl Chain {
     }
 }
 
-fn same(a: &[String], b: &[String], key: impl Fn(&str) -> Option<String>) -> bool {
-    let set = |list: &[String]| {
-        let keys = list.iter().filter_map(|text| key(text));
-        keys.collect::<std::collections::BTreeSet<String>>()
-    };
-    set(a) == set(b)
+/// Which connections a chain takes.
+#[derive(PartialEq, Eq, Hash)]
+pub(super) struct Taken {
+    transport: &'static str,
+    protocols: Vec<String>,
+    names: BTreeSet<String>,
+    ranges: BTreeSet<String>,
 }
 
 /// A range without the bits that do not count; nothing for every address.
@@ -218,8 +243,11 @@ impl Table {
             _ => Kind::Sniffed,
         };
         known.origin.extend(new.origin);
+        if known.taken.is_empty() {
+            known.taken = known.chains.iter().map(Chain::taken).collect();
+        }
         for chain in new.chains {
-            if !known.chains.iter().any(|other| other.meets(&chain)) {
+            if known.taken.insert(chain.taken()) {
                 known.chains.push(chain);
             }
         }
@@ -235,56 +263,60 @@ impl Entry {
         let mut routes = Vec::new();
         let by_name = self.chains.iter().any(|chain| !chain.names.is_empty());
         let by_protocol = self.chains.iter().any(|chain| !chain.protocols.is_empty());
-        let mut chains = Vec::new();
+        let room = self.chains.iter().map(|chain| match &chain.content {
+            Content::Opaque(filters) => filters.len() + 256,
+            Content::Http { .. } => 2560,
+        });
+        let mut written = Writer::with_capacity(room.sum());
         let mut default = None;
+        let mut conditional = false;
         for chain in self.chains {
             let condition = chain.condition();
-            let filters = match chain.content {
-                Content::Opaque(filters) => filters,
+            let filters = |into: &mut Writer| match chain.content {
+                Content::Opaque(filters) => {
+                    into.raw(&filters);
+                }
                 Content::Http {
                     routes: name,
                     protocol,
                     dynamic,
                 } => {
                     routes.push(name.clone());
-                    let dynamic = dynamic.as_deref();
                     let wanted = http::Wanted {
                         side: Side::Outbound,
                         statistics: Statistics::Listener(&statistics),
                         protocol,
                         routes: Routes::Named(name),
-                        dynamic,
+                        dynamic: dynamic.as_deref(),
                         http1: None,
                         guards: &[],
                     };
-                    vec![shared.managers.manager(wanted)]
+                    shared.managers.put(wanted, into);
                 }
             };
-            let made = FilterChain {
-                filters,
-                metadata: chain.metadata,
-                transport_socket_connect_timeout: seconds(15),
-                ..Default::default()
-            };
             match condition {
-                None => default = Some(made),
-                Some(matched) => chains.push(FilterChain {
-                    filter_chain_match: Some(matched),
-                    ..made
-                }),
+                Some(matched) => {
+                    conditional = true;
+                    written.nested(CHAINS, |into| {
+                        into.nested(MATCH, |into| matched.put(into));
+                        filters(into);
+                        put_rest(chain.metadata, into);
+                    });
+                }
+                None => {
+                    let mut own = Writer::with_capacity(512);
+                    filters(&mut own);
+                    put_rest(chain.metadata, &mut own);
+                    default = Some(own);
+                }
             }
         }
-        let default = match default {
-            Some(only) if chains.is_empty() => {
-                chains.push(only);
-                None
-            }
-            Some(default) => Some(default),
-            None => Some(shared.unknown.clone()),
+        match default {
+            Some(only) if !conditional => written.text(CHAINS, only.bytes()),
+            Some(default) => written.text(DEFAULT, default.bytes()),
+            None => written.raw(&shared.unknown),
         };
-        let mut listener_filters = Vec::new();
-        listener_filters.extend(by_name.then(tls_inspector));
-        listener_filters.extend(by_protocol.then(http_inspector));
+        written.raw(&shared.looks[usize::from(by_name)][usize::from(by_protocol)]);
         let listener = Listener {
             name,
             address: Some(address(bind, self.number)),
@@ -301,23 +333,41 @@ impl Entry {
             },
             traffic_direction: TrafficDirection::Outbound as i32,
             connection_balance_config: balanced(scope.settings.balances_outbound),
-            listener_filters,
             listener_filters_timeout: if by_protocol {
                 timeout(scope)
             } else {
                 seconds(0)
             },
             continue_on_listener_filters_timeout: true,
-            filter_chains: chains,
-            default_filter_chain: default,
             ..Default::default()
         };
         Made {
-            listener,
-            origin: self.origin,
-            routes,
+            written,
+            ..Made::new(listener, self.origin, routes)
         }
     }
+}
+
+/// Field numbers of `Listener` and `FilterChain`.
+pub(super) const CHAINS: u32 = 3;
+const DEFAULT: u32 = 25;
+pub(super) const MATCH: u32 = 1;
+
+/// Writes what a chain has beside its condition and its filters.
+pub(super) fn put_rest(metadata: Option<core::Metadata>, into: &mut Writer) {
+    static USUAL: LazyLock<Bytes> = LazyLock::new(|| rest(None));
+    fn rest(metadata: Option<core::Metadata>) -> Bytes {
+        let chain = FilterChain {
+            metadata,
+            transport_socket_connect_timeout: seconds(15),
+            ..Default::default()
+        };
+        chain.fields()
+    }
+    match metadata {
+        None => into.raw(&USUAL),
+        some => into.raw(&rest(some)),
+    };
 }
 
 /// Further addresses beside the first.

@@ -6,17 +6,22 @@ use std::sync::Arc;
 use api::networking::virtual_service::RouteDestination;
 use api::snapshot::selects;
 use base::ObjectRef;
+use bytes::Bytes;
 use mesh::{Routing, Scope, covers};
-use proto::envoy::config::listener::v3::Filter;
 
 use super::filter_chain::{self, L4Port, Side};
+use super::opaque::Services;
 use super::outbound::{Place, dynamic};
 use super::table::{Chain, Content};
 use super::wildcards;
 use crate::{metadata, names, route, statistics};
 
 /// Chains of a port that is not HTTP, as VirtualServices say, else to the service itself.
-pub(super) fn chains(scope: &Scope, place: &Place) -> (Vec<Chain>, Vec<Arc<ObjectRef>>) {
+pub(super) fn chains(
+    services: &Services<'_>,
+    scope: &Scope,
+    place: &Place,
+) -> (Vec<Chain>, Vec<Arc<ObjectRef>>) {
     let host = &place.called.service.id.host;
     let routings: Vec<&Routing> = place
         .view
@@ -33,7 +38,7 @@ pub(super) fn chains(scope: &Scope, place: &Place) -> (Vec<Chain>, Vec<Arc<Objec
         tcp(scope, place, &routings, &mut found, &mut origin)
     };
     if !decided {
-        found.push(own(scope, place));
+        found.push(own(services, scope, place));
     }
     (found, origin)
 }
@@ -47,7 +52,7 @@ fn l4(place: &Place) -> L4Port {
 }
 
 /// The chain to the service itself.
-fn own(scope: &Scope, place: &Place) -> Chain {
+fn own(services: &Services<'_>, scope: &Scope, place: &Place) -> Chain {
     let service = &place.called.service;
     let host = &service.id.host;
     // The listener may be for another port than the service's only one.
@@ -60,7 +65,7 @@ fn own(scope: &Scope, place: &Place) -> Chain {
     let rule = place.called.rule.as_deref();
     let resolved = dynamic(service);
     let resolved = resolved.as_deref();
-    let filters = filter_chain::to_service(scope, l4(place), &cluster, statistics, rule, resolved);
+    let filters = services.filters(l4(place), &cluster, statistics, rule, resolved);
     let mut chain = Chain::new(Content::Opaque(filters));
     chain.ranges.clone_from(&place.ranges);
     if place.port.protocol.is_tls() && by_name(scope, place) {
@@ -90,21 +95,17 @@ fn by_name(scope: &Scope, place: &Place) -> bool {
             || dynamic(service).is_some())
 }
 
-fn chain(routing: Option<&Routing>, ranges: &[String], filters: Vec<Filter>) -> Chain {
+fn chain(routing: Option<&Routing>, ranges: &[String], filters: Bytes) -> Chain {
     let mut chain = Chain::new(Content::Opaque(filters));
     chain.ranges = ranges.to_vec();
     chain.metadata = routing.map(|routing| metadata::config(&routing.origin[0]));
     chain
 }
 
-fn filters(
-    scope: &Scope,
-    place: &Place,
-    routing: &Routing,
-    to: &[RouteDestination],
-) -> Vec<Filter> {
+fn filters(scope: &Scope, place: &Place, routing: &Routing, to: &[RouteDestination]) -> Bytes {
     let name = format!("{}.{}", routing.name, routing.namespace);
-    filter_chain::to_destinations(scope, Side::Outbound, l4(place), to, &name)
+    let filters = filter_chain::to_destinations(scope, Side::Outbound, l4(place), to, &name);
+    filter_chain::encoded(filters)
 }
 
 /// Chains of TLS rules; whether there is any.

@@ -1,12 +1,17 @@
 //! Where a route leads: one cluster or several by weight, with rewrite, timeout, retries, mirrors.
 
+use std::sync::LazyLock;
+
 use api::duration::Duration;
 use api::networking::virtual_service::{Destination, HttpDestination, HttpRoute, Percent};
+use bytes::Bytes;
 use mesh::{OutboundService, Port, Role, Scope};
 use proto::envoy::config::core::v3::RuntimeFractionalPercent;
 use proto::envoy::config::route::v3 as wire;
 use proto::envoy::r#type::matcher::v3::RegexMatchAndSubstitute;
 use proto::envoy::r#type::v3::{FractionalPercent, fractional_percent::DenominatorType};
+use proto::pack::Put;
+use proto::writer::Writer;
 use wire::route_action::{ClusterSpecifier, HostRewriteSpecifier, RequestMirrorPolicy};
 
 use super::{hash, headers, matching, retry, rule};
@@ -27,39 +32,56 @@ fn limiting_grpc(timeout: Option<Duration>) -> wire::RouteAction {
     }
 }
 
-/// The route of a service without a VirtualService.
-pub(super) fn default_route(scope: &Scope, called: &OutboundService, port: &Port) -> wire::Route {
-    let cluster = names::outbound(port.number, "", &called.service.id.host);
-    let hash = hash::of_service(called, port.number);
-    let action = wire::RouteAction {
-        cluster_specifier: Some(ClusterSpecifier::Cluster(cluster)),
-        timeout: seconds(0),
-        retry_policy: retry::of(scope, None, false),
-        hash_policy: hash.and_then(hash::policy).into_iter().collect(),
-        ..without_grpc_timeout()
-    };
-    let mut route = wire::Route {
-        name: "default".to_owned(),
-        r#match: Some(matching::everything()),
-        action: Some(wire::route::Action::Route(action)),
-        ..Default::default()
-    };
-    let operation = rule::operation(&route, &called.service.name, port.number);
-    route.decorator = Some(wire::Decorator {
-        operation,
-        ..Default::default()
+/// Writes the route of a service without a VirtualService, as a field of a virtual host; `rest` is
+/// [`rest_of_default`].
+pub(super) fn put_default(called: &OutboundService, port: &Port, rest: &[u8], into: &mut Writer) {
+    let host = called.service.id.host.as_str();
+    let cluster = names::outbound(port.number, "", host);
+    let hash = hash::of_service(called, port.number).and_then(hash::policy);
+    into.nested(rule::ROUTES, |route| {
+        route.raw(&EVERYTHING).nested(rule::ACTION, |action| {
+            action.text(rule::CLUSTER, &cluster).raw(rest);
+            if let Some(hash) = hash {
+                let own = wire::RouteAction {
+                    hash_policy: vec![hash],
+                    ..Default::default()
+                };
+                own.put(action);
+            }
+        });
+        rule::put_operation(&format!("{host}:{}/*", port.number), route);
     });
-    route
 }
 
-/// Puts on a route where it leads. `authority` is the host that the rule's header changes give.
+/// What all such routes lead to but for the cluster.
+pub(super) fn rest_of_default(scope: &Scope) -> Bytes {
+    let action = wire::RouteAction {
+        timeout: seconds(0),
+        retry_policy: retry::of(scope, None, false),
+        ..without_grpc_timeout()
+    };
+    action.fields()
+}
+
+/// A route that takes every request, but for where it leads.
+static EVERYTHING: LazyLock<Bytes> = LazyLock::new(|| {
+    let route = wire::Route {
+        name: "default".to_owned(),
+        r#match: Some(matching::everything()),
+        ..Default::default()
+    };
+    route.fields()
+});
+
+/// Puts on a route where it leads. `authority` is the host that the rule's header changes give. Says whether
+/// the retry policy is left to be [`retry::usual`].
 pub(super) fn apply(
     scope: &Scope,
     rule: &HttpRoute,
     port: u16,
     authority: String,
     route: &mut wire::Route,
-) {
+) -> bool {
     let mut action = wire::RouteAction {
         timeout: rule.timeout.map_or_else(|| seconds(0), span),
         ..limiting_grpc(rule.timeout)
@@ -77,7 +99,7 @@ pub(super) fn apply(
                 ..Default::default()
             };
             route.action = Some(wire::route::Action::DirectResponse(nowhere));
-            return;
+            return false;
         }
         _ => {
             let clusters = weighted.map(|to| of_weight(scope, to, port, &mut action));
@@ -88,8 +110,12 @@ pub(super) fn apply(
             action.cluster_specifier = Some(ClusterSpecifier::WeightedClusters(clusters));
         }
     }
-    action.retry_policy = retry::of(scope, rule.retries.as_ref(), hashed);
+    let usual = rule.retries.is_none() && !hashed;
+    if !usual {
+        action.retry_policy = retry::of(scope, rule.retries.as_ref(), hashed);
+    }
     route.action = Some(wire::route::Action::Route(action));
+    usual
 }
 
 fn rewrite(rule: &HttpRoute, mut authority: String, action: &mut wire::RouteAction) {

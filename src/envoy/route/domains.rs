@@ -9,11 +9,11 @@ use mesh::{Registry, Resolution, Scope, Service};
 use super::fragment;
 
 /// A host as a domain; IPv6 addresses stand in brackets.
-pub(super) fn literal(host: &str) -> String {
-    if host.parse::<std::net::Ipv6Addr>().is_ok() {
-        format!("[{host}]")
+pub(super) fn literal(host: &str) -> Cow<'_, str> {
+    if host.contains(':') && host.parse::<std::net::Ipv6Addr>().is_ok() {
+        format!("[{host}]").into()
     } else {
-        host.to_owned()
+        host.into()
     }
 }
 
@@ -64,39 +64,34 @@ pub(super) fn lower(name: &str) -> Cow<'_, str> {
 /// addresses. With a port, each also with that.
 pub(super) fn of_service(scope: &Scope, service: &Service, port: Option<u16>) -> Domains {
     let host = service.id.host.as_str();
-    let (mut all, mut all_others) = (Vec::new(), Vec::new());
+    let mut all: Vec<Domain> = Vec::with_capacity(4);
     let names = std::iter::once(host).chain(service.aliases.iter().map(String::as_str));
     for name in names {
-        let mut others = Vec::new();
+        push(&mut all, name, false, port);
         for other in self::others(scope, name) {
-            push(&mut others, &other, port);
+            push(&mut all, &other, true, port);
         }
-        push(&mut all, name, port);
-        all.extend(others.iter().cloned());
-        all_others.extend(others);
     }
     if service.registry == Registry::Kubernetes && service.resolution == Resolution::Passthrough {
         // Pods of a headless service have names below its own.
-        let below: Vec<String> = all.iter().map(|name| format!("*.{name}")).collect();
+        let below = |domain: &Domain| Domain::new(&format!("*.{}", domain.text), false);
+        let below: Vec<Domain> = all.iter().map(below).collect();
         all.extend(below);
     }
     for address in service.addresses_for(scope.reach()) {
-        push(&mut all, address, port);
+        push(&mut all, address, false, port);
     }
-    let domain = |text: &String| Domain::new(text, all_others.contains(text));
     Domains {
-        encoded: fragment::domains(all.iter().map(String::as_str)),
-        all: all.iter().map(domain).collect(),
+        encoded: fragment::domains(all.iter().map(|domain| &*domain.text)),
+        all,
     }
 }
 
-fn push(into: &mut Vec<String>, domain: &str, port: Option<u16>) {
+fn push(into: &mut Vec<Domain>, domain: &str, is_other: bool, port: Option<u16>) {
     let literal = literal(domain);
+    into.push(Domain::new(&literal, is_other));
     if let Some(port) = port {
-        into.push(literal.clone());
-        into.push(format!("{literal}:{port}"));
-    } else {
-        into.push(literal);
+        into.push(Domain::new(&format!("{literal}:{port}"), is_other));
     }
 }
 
@@ -104,11 +99,17 @@ fn push(into: &mut Vec<String>, domain: &str, port: Option<u16>) {
 /// `name.namespace.svc.cluster.local`, with the name alone for callers beside it.
 pub(crate) fn others(scope: &Scope, host: &str) -> Vec<String> {
     let mut found = Vec::new();
-    if scope.features.absolute_names && host.parse::<std::net::IpAddr>().is_err() {
+    if scope.features.absolute_names && !is_address(host) {
         found.push(format!("{host}."));
     }
     found.extend(short(host, &scope.workload.dns_domain));
     found
+}
+
+/// Whether it is an address: those end in a digit, but for some of IPv6.
+fn is_address(host: &str) -> bool {
+    let could = host.ends_with(|last: char| last.is_ascii_digit()) || host.contains(':');
+    could && host.parse::<std::net::IpAddr>().is_ok()
 }
 
 fn short(host: &str, dns_domain: &str) -> Vec<String> {

@@ -8,9 +8,9 @@ use bytes::{Bytes, BytesMut};
 use proto::codec::{self, type_url};
 use proto::envoy::config::route::v3 as wire;
 use proto::wire::{put, put_head};
+use proto::writer::Writer;
 
 use super::domains::Domains;
-use super::rule;
 use crate::Resource;
 use crate::memo::{Memo, Same};
 
@@ -59,69 +59,54 @@ impl Names {
 
 /// Domains as a virtual host has them.
 pub(super) fn domains<'a>(domains: impl Iterator<Item = &'a str>) -> Bytes {
-    let mut bytes = BytesMut::new();
+    let mut bytes = Writer::with_capacity(128);
     for domain in domains {
-        put(&mut bytes, DOMAINS, domain.as_bytes());
+        bytes.text(DOMAINS, domain);
     }
-    bytes.freeze()
+    bytes.finish()
 }
 
 /// Routes, encoded once for all hosts that have them.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Routes {
-    some: Bytes,
+    pub(super) some: Bytes,
     /// The one that takes everything.
-    all: Bytes,
+    pub(super) all: Bytes,
 }
 
 impl Routes {
-    /// Routes in order, of which only the last may take everything.
-    pub(crate) fn new(mut routes: Vec<wire::Route>) -> Self {
-        let encoded = |routes: Vec<wire::Route>| {
-            codec::encode_virtual_host(&wire::VirtualHost {
-                routes,
-                ..Default::default()
-            })
-        };
-        let last = routes.pop_if(|last| rule::takes_everything(last));
-        Routes {
-            some: encoded(routes),
-            all: encoded(last.into_iter().collect()),
-        }
-    }
-
     pub(crate) fn is_empty(&self) -> bool {
         self.some.is_empty() && self.all.is_empty()
     }
 }
 
-/// All of it but its name and domains, encoded.
+/// All of it but its name and domains, encoded in parts that others may have too.
 #[derive(Debug)]
 pub(crate) struct Rest {
-    bytes: Bytes,
+    parts: Vec<Bytes>,
+    length: usize,
     pub(crate) origin: Vec<Arc<ObjectRef>>,
 }
 
 impl Rest {
-    /// A host without name and domains. What takes everything would hide the routes behind it, so
-    /// it goes last.
-    pub(crate) fn new(
-        routes: &[&Routes],
-        host: &wire::VirtualHost,
-        origin: Vec<Arc<ObjectRef>>,
-    ) -> Self {
-        let own = codec::encode_virtual_host(host);
+    /// A host without name and domains, of which `own` is all but the routes. What takes everything
+    /// would hide the routes behind it, so it goes last.
+    pub(crate) fn new(routes: &[&Routes], own: Bytes, origin: Vec<Arc<ObjectRef>>) -> Self {
         let parts = routes.iter().map(|routes| &routes.some);
         let parts = parts.chain(routes.iter().map(|routes| &routes.all));
-        let length = parts.clone().map(Bytes::len).sum::<usize>() + own.len();
-        let mut bytes = BytesMut::with_capacity(length);
-        parts
-            .chain([&own])
-            .for_each(|part| bytes.extend_from_slice(part));
+        let parts = parts.chain([&own]).filter(|part| !part.is_empty());
+        let parts: Vec<Bytes> = parts.cloned().collect();
         Rest {
-            bytes: bytes.freeze(),
+            length: parts.iter().map(Bytes::len).sum(),
+            parts,
             origin,
         }
+    }
+
+    fn put(&self, into: &mut BytesMut) {
+        self.parts
+            .iter()
+            .for_each(|part| into.extend_from_slice(part));
     }
 }
 
@@ -129,13 +114,12 @@ impl Host {
     /// Puts the encoded virtual host to others.
     fn put(&self, into: &mut BytesMut) {
         let domains = self.domains.encoded();
-        let length = proto::wire::field_length(NAME, self.name.len())
-            + domains.len()
-            + self.rest.bytes.len();
+        let length =
+            proto::wire::field_length(NAME, self.name.len()) + domains.len() + self.rest.length;
         put_head(into, VIRTUAL_HOSTS, length);
         put(into, NAME, self.name.as_bytes());
         into.extend_from_slice(&domains);
-        into.extend_from_slice(&self.rest.bytes);
+        self.rest.put(into);
     }
 
     /// As a resource of its own, of a route configuration.
@@ -145,11 +129,11 @@ impl Host {
         memo.hosts.get_or(key, || {
             let name = format!("{route}/{}", self.name);
             let domains = self.domains.encoded();
-            let length = name.len() + HEAD + domains.len() + self.rest.bytes.len();
+            let length = name.len() + HEAD + domains.len() + self.rest.length;
             let mut bytes = BytesMut::with_capacity(length);
             put(&mut bytes, NAME, name.as_bytes());
             bytes.extend_from_slice(&domains);
-            bytes.extend_from_slice(&self.rest.bytes);
+            self.rest.put(&mut bytes);
             let origin = self.rest.origin.clone();
             Arc::new(Resource::new(type_url::VIRTUAL_HOST, name, &bytes, origin))
         })
@@ -167,7 +151,7 @@ pub(crate) fn encoded(mut configuration: wire::RouteConfiguration, hosts: &[Host
     let own = codec::encode_route(&configuration);
     let of_hosts = hosts.iter().map(|host| {
         let domains = host.domains.iter().map(|domain| domain.len() + HEAD);
-        host.name.len() + 2 * HEAD + domains.sum::<usize>() + host.rest.bytes.len()
+        host.name.len() + 2 * HEAD + domains.sum::<usize>() + host.rest.length
     });
     let length = name.len() + HEAD + of_hosts.sum::<usize>() + own.len();
     let mut bytes = BytesMut::with_capacity(length);

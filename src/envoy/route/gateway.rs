@@ -1,22 +1,24 @@
 //! Routes of gateways: of each set of servers whose routes have one name, the hosts that they admit.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use base::ObjectRef;
+use base::hash::Map;
 use mesh::{GatewayServer, Routing, Scope, is_wildcard};
 use proto::envoy::config::route::v3 as wire;
+use proto::pack::Put;
 
 use super::fragment::{self, Names, Rest, Routes};
 use super::rule::{self, At};
-use super::{Made, configuration, domains};
+use super::{Made, configuration, domains, retry};
 
 pub(crate) fn all(scope: &Scope) -> Vec<Made> {
     let routes = scope.gateways.routes.iter();
+    let retries = retry::usual(scope);
     routes
-        .map(|(name, servers)| one(scope, name, servers))
+        .map(|(name, servers)| one(scope, name, servers, &retries))
         .collect()
 }
 
@@ -64,7 +66,11 @@ impl Host<'_> {
         let routes: Vec<&Routes> = self.routes.iter().map(|(_, _, routes)| &**routes).collect();
         let origin = self.routes.iter();
         let origin = origin.flat_map(|(_, routing, _)| routing.origin.iter().cloned());
-        let rest = Rest::new(&routes, &own, origin.chain(self.redirecting).collect());
+        let rest = Rest::new(
+            &routes,
+            own.fields(),
+            origin.chain(self.redirecting).collect(),
+        );
         let name = format!("{}:{}", self.name, self.port).into();
         let domains = std::iter::once(self.name).chain(self.others);
         fragment::Host {
@@ -75,11 +81,11 @@ impl Host<'_> {
     }
 }
 
-fn one(scope: &Scope, name: &str, servers: &[Arc<GatewayServer>]) -> Made {
-    let mut hosts: HashMap<Cow<'_, str>, Host<'_>> = HashMap::new();
+fn one(scope: &Scope, name: &str, servers: &[Arc<GatewayServer>], retries: &[u8]) -> Made {
+    let mut hosts: Map<Cow<'_, str>, Host<'_>> = Map::default();
     let mut origin = Vec::new();
     // Routes of a VirtualService for a Gateway, which are made as for the first server that asks.
-    let mut known: HashMap<(&str, *const Routing), Rc<Routes>> = HashMap::new();
+    let mut known: Map<(&str, *const Routing), Rc<Routes>> = Map::default();
     for server in servers {
         origin.push(server.origin.clone());
         let redirects = server.tls().is_some_and(|tls| tls.https_redirect);
@@ -95,8 +101,9 @@ fn one(scope: &Scope, name: &str, servers: &[Arc<GatewayServer>]) -> Made {
                     gateway,
                     port: server.number,
                     ends_tls: server.tls().is_some(),
+                    retries,
                 };
-                Rc::new(Routes::new(rule::of(scope, routing, at)))
+                Rc::new(rule::of(scope, routing, at))
             });
             if routes.is_empty() {
                 continue;
@@ -157,7 +164,7 @@ fn collapsed(mut hosts: Vec<Host<'_>>) -> Vec<Host<'_>> {
         let (a, b) = (&a.name, &b.name);
         specific(a).cmp(&specific(b)).then_with(|| a.cmp(b))
     });
-    let mut first: HashMap<_, usize> = HashMap::new();
+    let mut first: Map<_, usize> = Map::default();
     let mut places = Vec::with_capacity(hosts.len());
     for (place, host) in hosts.iter().enumerate() {
         places.push(*first.entry(host.sources()).or_insert(place));

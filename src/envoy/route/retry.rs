@@ -2,10 +2,11 @@
 
 use api::duration::Duration;
 use api::networking::virtual_service::Retry;
+use bytes::Bytes;
 use mesh::Scope;
 use proto::envoy::config::route::v3 as wire;
 use proto::envoy::extensions::retry::host::previous_hosts::v3::PreviousHostsPredicate;
-use proto::pack::Pack;
+use proto::pack::{Pack, Put};
 
 use crate::parts::{number, span};
 
@@ -44,6 +45,15 @@ pub(super) fn of(scope: &Scope, own: Option<&Retry>, hashed: bool) -> Option<wir
     }
     policy.retry_back_off = own.backoff.map(back_off);
     Some(policy)
+}
+
+/// The policy of most routes, as a field of their action.
+pub(super) fn usual(scope: &Scope) -> Bytes {
+    let action = wire::RouteAction {
+        retry_policy: of(scope, None, false),
+        ..Default::default()
+    };
+    action.fields()
 }
 
 fn previous_priorities() -> proto::google::protobuf::Any {

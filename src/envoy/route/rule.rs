@@ -2,9 +2,13 @@
 
 use api::networking::virtual_service::{HttpMatch, HttpRoute};
 use api::snapshot::selects;
-use mesh::{MESH_GATEWAY, Routing, Scope};
+use bytes::Bytes;
+use mesh::{Routing, Scope};
 use proto::envoy::config::route::v3 as wire;
+use proto::pack::Put;
+use proto::writer::Writer;
 
+use super::fragment::Routes;
 use super::{action, cors, fault, headers, matching, redirect};
 use crate::metadata;
 
@@ -20,47 +24,46 @@ pub(super) struct At<'a> {
     pub(super) port: u16,
     /// Whether TLS ends there.
     pub(super) ends_tls: bool,
+    /// [`retry::usual`](super::retry::usual), made once for all.
+    pub(super) retries: &'a [u8],
 }
 
-/// Routes for sidecars.
-pub(super) fn of_sidecar(scope: &Scope, routing: &Routing, port: u16) -> Vec<wire::Route> {
-    let at = At {
-        gateway: MESH_GATEWAY,
-        port,
-        ends_tls: false,
-    };
-    of(scope, routing, at)
-}
+/// Field numbers of `VirtualHost`, `Route`, `RouteAction`, `Decorator`.
+pub(super) const ROUTES: u32 = 3;
+pub(super) const ACTION: u32 = 2;
+pub(super) const CLUSTER: u32 = 1;
+const DECORATOR: u32 = 5;
+const OPERATION: u32 = 1;
 
 /// Routes for a gateway, or for sidecars. Nothing behind a route that takes everything is reached.
-pub(super) fn of(scope: &Scope, routing: &Routing, at: At<'_>) -> Vec<wire::Route> {
-    let mut routes = Vec::new();
+pub(super) fn of(scope: &Scope, routing: &Routing, at: At<'_>) -> Routes {
+    let metadata = wire::Route {
+        metadata: Some(metadata::config(&routing.origin[0])),
+        ..Default::default()
+    };
+    let metadata = metadata.fields();
+    let mut made = Writer::default();
     for rule in &routing.spec.http {
-        if rule.r#match.is_empty() {
-            routes.push(one(scope, routing, rule, None, at));
-            break;
-        }
-        for condition in &rule.r#match {
-            if !applies(scope, condition, at) {
+        let unconditional = rule.r#match.is_empty().then_some(None);
+        let conditions = rule.r#match.iter().map(Some);
+        for condition in unconditional.into_iter().chain(conditions) {
+            if condition.is_some_and(|condition| !applies(scope, condition, at)) {
                 continue;
             }
-            let route = one(scope, routing, rule, Some(condition), at);
-            let whole = takes_everything(&route);
-            routes.push(route);
-            if whole {
-                return routes;
+            let start = made.len();
+            if put(scope, routing, rule, condition, at, &metadata, &mut made) {
+                let all = made.split_off(start);
+                return Routes {
+                    some: made.finish(),
+                    all,
+                };
             }
         }
     }
-    routes
-}
-
-/// Whether no route behind it is reached.
-pub(super) fn takes_everything(route: &wire::Route) -> bool {
-    route
-        .r#match
-        .as_ref()
-        .is_none_or(matching::takes_everything)
+    Routes {
+        some: made.finish(),
+        all: Bytes::new(),
+    }
 }
 
 /// The conditions on the caller. A condition that names gateways says nothing of workloads.
@@ -75,17 +78,21 @@ fn applies(scope: &Scope, condition: &HttpMatch, at: At<'_>) -> bool {
     caller && (condition.port == 0 || condition.port == u32::from(at.port))
 }
 
-fn one(
+/// Writes one route; says whether it takes everything.
+fn put(
     scope: &Scope,
     routing: &Routing,
     rule: &HttpRoute,
     condition: Option<&HttpMatch>,
     at: At<'_>,
-) -> wire::Route {
+    metadata: &[u8],
+    into: &mut Writer,
+) -> bool {
     let own = condition.map_or("", |condition| condition.name.as_str());
     let matched = condition.map_or_else(matching::everything, |condition| {
         matching::of(condition, routing.semantics)
     });
+    let whole = matching::takes_everything(&matched);
     let mut route = wire::Route {
         name: if own.is_empty() {
             rule.name.clone()
@@ -93,7 +100,6 @@ fn one(
             format!("{}.{own}", rule.name)
         },
         r#match: Some(matched),
-        metadata: Some(metadata::config(&routing.origin[0])),
         stat_prefix: condition.map_or_else(String::new, |condition| condition.stat_prefix.clone()),
         ..Default::default()
     };
@@ -101,12 +107,13 @@ fn one(
     if let Some(changes) = &rule.headers {
         authority = headers::apply(changes, &mut route);
     }
+    let mut usual_retries = false;
     if let Some(to) = &rule.redirect {
         route.action = Some(redirect::redirect(to, at.port, at.ends_tls));
     } else if let Some(answer) = &rule.direct_response {
         route.action = Some(redirect::answer(answer));
     } else {
-        action::apply(scope, rule, at.port, authority, &mut route);
+        usual_retries = action::apply(scope, rule, at.port, authority, &mut route);
     }
     if let Some(on_purpose) = &rule.fault {
         let filter = fault::of(on_purpose);
@@ -121,32 +128,58 @@ fn one(
             .insert(CORS.to_owned(), filter);
     }
     let operation = operation(&route, &routing.name, at.port);
-    route.decorator = Some(wire::Decorator {
-        operation,
-        ..Default::default()
+    // What many routes have is encoded once, beside the action that its retry policy goes into.
+    let action = route.action.take();
+    into.nested(ROUTES, |into| {
+        match action {
+            Some(wire::route::Action::Route(action)) => {
+                into.nested(ACTION, |into| {
+                    action.put(into);
+                    if usual_retries {
+                        into.raw(at.retries);
+                    }
+                });
+            }
+            other => route.action = other,
+        }
+        route.put(into);
+        into.raw(metadata);
+        put_operation(&operation, into);
     });
-    route
+    whole
+}
+
+/// Writes what a trace calls a route.
+pub(super) fn put_operation(operation: &str, into: &mut Writer) {
+    into.nested(DECORATOR, |decorator| {
+        decorator.text(OPERATION, operation);
+    });
 }
 
 /// What a trace calls the route: the host of its one cluster, or else the VirtualService.
-pub(super) fn operation(route: &wire::Route, name: &str, port: u16) -> String {
+fn operation(route: &wire::Route, name: &str, port: u16) -> String {
     use wire::route_match::PathSpecifier;
-    let path = match route
-        .r#match
-        .as_ref()
-        .and_then(|m| m.path_specifier.as_ref())
-    {
-        Some(PathSpecifier::Prefix(prefix)) => format!("{prefix}*"),
-        Some(PathSpecifier::Path(path)) => path.clone(),
-        Some(PathSpecifier::SafeRegex(pattern)) => pattern.regex.clone(),
-        _ => "/*".to_owned(),
+    let matched = route.r#match.as_ref();
+    let (path, rest) = match matched.and_then(|matched| matched.path_specifier.as_ref()) {
+        Some(PathSpecifier::Prefix(prefix)) => (prefix.as_str(), "*"),
+        Some(PathSpecifier::Path(path)) => (path.as_str(), ""),
+        Some(PathSpecifier::SafeRegex(pattern)) => (pattern.regex.as_str(), ""),
+        _ => ("/*", ""),
     };
     if let Some(wire::route::Action::Route(action)) = &route.action
         && let Some(wire::route_action::ClusterSpecifier::Cluster(cluster)) =
             &action.cluster_specifier
-        && let ["outbound", port, _, host] = cluster.split('|').collect::<Vec<_>>()[..]
     {
-        return format!("{host}:{port}{path}");
+        let mut parts = cluster.split('|');
+        if let (Some("outbound"), Some(port), Some(_), Some(host), None) = (
+            parts.next(),
+            parts.next(),
+            parts.next(),
+            parts.next(),
+            parts.next(),
+        ) {
+            return [host, ":", port, path, rest].concat();
+        }
     }
-    format!("{name}:{port}{path}")
+    format!("{name}:{port}{path}{rest}")
 }

@@ -3,21 +3,26 @@
 
 use std::borrow::Cow;
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use api::networking::sidecar::OutboundMode;
 use api::proxy_config::Switch;
-use base::ObjectRef;
+use base::hash::{Map, Set};
+use bytes::Bytes;
 use mesh::{
-    Egress, OutboundService, Port, Protocol, Routing, Scope, covers, is_wildcard, subset_of,
+    Egress, MESH_GATEWAY, OutboundService, Port, Protocol, Routing, Scope, covers, is_wildcard,
+    subset_of,
 };
 use proto::envoy::config::route::v3 as wire;
+use proto::pack::Put;
+use proto::writer::Writer;
 
 use super::domains::Domain;
 use super::fragment::{Host, Names, Rest, Routes};
-use super::{action, domains, matching, rule, session};
+use super::rule::At;
+use super::{action, domains, matching, retry, rule, session};
 use crate::listener::captured::elsewhere;
 use crate::memo::{Memo, Same};
 use crate::parts::seconds;
@@ -31,19 +36,29 @@ pub(super) struct Making<'a> {
     bare: Same<Scope>,
     /// What domains depend on.
     named: Same<Scope>,
+    /// What default routes lead to, but for the cluster.
+    default: Bytes,
+    /// Retry policies that most routes of VirtualServices have.
+    retries: Bytes,
+    /// What most virtual hosts are but for names and routes.
+    plain: Bytes,
     /// Services of egress listeners by host, where single ones are asked for.
-    seen: RefCell<HashMap<*const Egress, Services<'a>>>,
+    seen: RefCell<Map<*const Egress, Services<'a>>>,
 }
 
 /// Services by host, in the form in which the routes of a port see them.
-type Services<'a> = HashMap<Cow<'a, str>, Vec<&'a Arc<OutboundService>>>;
+type Services<'a> = Map<Cow<'a, str>, Vec<&'a Arc<OutboundService>>>;
 
 impl<'a> Making<'a> {
     pub(super) fn new(scope: &'a Scope, memo: &'a Memo) -> Self {
+        let bare = narrow::for_clusters(scope, memo, false);
         Making {
             scope,
             memo,
-            bare: narrow::for_clusters(scope, memo, false),
+            default: action::rest_of_default(&bare.0),
+            retries: retry::usual(&bare.0),
+            plain: plain(&bare.0).fields(),
+            bare,
             named: narrow::for_domains(scope, memo),
             seen: RefCell::default(),
         }
@@ -53,7 +68,8 @@ impl<'a> Making<'a> {
     fn only(&self, view: &'a Egress, host: &str) -> Vec<&'a Arc<OutboundService>> {
         let mut seen = self.seen.borrow_mut();
         let seen = seen.entry(std::ptr::from_ref(view)).or_insert_with(|| {
-            let mut by_host: Services = HashMap::with_capacity(view.services.len());
+            let mut by_host = Services::default();
+            by_host.reserve(view.services.len());
             for called in &view.services {
                 let host = domains::lower(&called.service.id.host);
                 by_host.entry(host).or_default().push(called);
@@ -68,7 +84,7 @@ impl<'a> Making<'a> {
 struct OfPort<'a> {
     services: Vec<(Cow<'a, str>, &'a Arc<OutboundService>)>,
     /// Places of those that count, by host.
-    places: HashMap<Cow<'a, str>, usize>,
+    places: Map<Cow<'a, str>, usize>,
     /// Places of hosts that stand for several.
     wild: Vec<usize>,
 }
@@ -81,7 +97,7 @@ impl<'a> OfPort<'a> {
     ) -> Self {
         let mut found = OfPort {
             services: Vec::with_capacity(count),
-            places: HashMap::with_capacity(count),
+            places: Map::with_capacity_and_hasher(count, Default::default()),
             wild: Vec::new(),
         };
         for called in called {
@@ -156,13 +172,19 @@ pub(super) fn of_port<'a>(
     };
     let mut made = Builder::new(making, port, services.services.len());
     let mut wrapped: Vec<Wrapper> = Vec::new();
-    let mut routed: HashSet<&str> = HashSet::new();
+    let mut routed: Set<&str> = Set::default();
     for routing in &view.routings {
         // Hosts outside of the registry are served on port 80 alone.
         if port != 80 && !routing.spec.hosts.iter().any(|host| services.has(host)) {
             continue;
         }
-        let routes = rule::of_sidecar(scope, routing, port);
+        let at = At {
+            gateway: MESH_GATEWAY,
+            port,
+            ends_tls: false,
+            retries: &making.retries,
+        };
+        let routes = rule::of(scope, routing, at);
         if routes.is_empty() {
             continue;
         }
@@ -179,7 +201,7 @@ pub(super) fn of_port<'a>(
             }
             by_port.insert(80, Vec::new());
         }
-        let routes = Rc::new(Routes::new(routes));
+        let routes = Rc::new(routes);
         for (number, served) in by_port {
             routed.extend(served.iter().map(|called| called.service.id.host.as_str()));
             wrapped.push(Wrapper {
@@ -209,20 +231,20 @@ pub(super) fn of_port<'a>(
     for wrapper in wrapped {
         for host in &wrapper.free {
             made.add(&domains::lower(host), None, wrapper.port, |called| {
-                wrapper.rest(scope, called)
+                wrapper.rest(making, called)
             });
         }
         for called in &wrapper.served {
             let host = &called.service.id.host;
             made.add(host, Some(called), wrapper.port, |called| {
-                wrapper.rest(scope, called)
+                wrapper.rest(making, called)
             });
         }
     }
     for (own, called) in unrouted {
         let host = &called.service.id.host;
         made.add(host, Some(called), own.number, |_| {
-            default_of(&making.bare, called, own, making.memo)
+            default_of(making, called, own)
         });
     }
     let mut hosts = made.hosts;
@@ -243,43 +265,48 @@ struct Wrapper<'a> {
 }
 
 impl Wrapper<'_> {
-    fn rest(&self, scope: &Scope, called: Option<&OutboundService>) -> Arc<Rest> {
-        let origin = self.routing.origin.iter().cloned();
-        Arc::new(rest(scope, called, &self.routes, origin))
+    fn rest(&self, making: &Making<'_>, called: Option<&OutboundService>) -> Arc<Rest> {
+        let own = called.map(|called| called.service.origin.clone());
+        let origin = own.into_iter().chain(self.routing.origin.iter().cloned());
+        let host = host_of(making.scope, called, &making.plain);
+        Arc::new(Rest::new(&[&self.routes], host, origin.collect()))
     }
 }
 
-/// A virtual host without its name and domains: for a service, or for a host that is none.
-fn rest(
-    scope: &Scope,
-    called: Option<&OutboundService>,
-    routes: &Routes,
-    origin: impl Iterator<Item = Arc<ObjectRef>>,
-) -> Rest {
-    let own = called.map(|called| called.service.origin.clone());
-    let host = wire::VirtualHost {
+/// A virtual host of which nothing is said.
+fn plain(scope: &Scope) -> wire::VirtualHost {
+    wire::VirtualHost {
         include_request_attempt_count: counts_attempts(scope),
-        typed_per_filter_config: called
-            .and_then(|called| session::of(scope, &called.service))
-            .into_iter()
-            .collect(),
         ..Default::default()
-    };
-    Rest::new(&[routes], &host, own.into_iter().chain(origin).collect())
+    }
+}
+
+/// A virtual host without its name, domains and routes: for a service, or for a host that is none.
+fn host_of(scope: &Scope, called: Option<&OutboundService>, usual: &Bytes) -> Bytes {
+    match called.and_then(|called| session::of(scope, &called.service)) {
+        None => usual.clone(),
+        Some(session) => wire::VirtualHost {
+            typed_per_filter_config: [session].into(),
+            ..plain(scope)
+        }
+        .fields(),
+    }
 }
 
 /// That of a service without a VirtualService.
-fn default_of(
-    part: &Same<Scope>,
-    called: &Arc<OutboundService>,
-    port: &Port,
-    memo: &Memo,
-) -> Arc<Rest> {
+fn default_of(making: &Making<'_>, called: &Arc<OutboundService>, port: &Port) -> Arc<Rest> {
+    let part = &making.bare;
     let key = (part.clone(), Same(called.clone()), port.number);
-    memo.defaults.get_or(key, || {
-        let route = action::default_route(&part.0, called, port);
-        let routes = Routes::new(vec![route]);
-        Arc::new(rest(&part.0, Some(called), &routes, std::iter::empty()))
+    making.memo.defaults.get_or(key, || {
+        let mut route = Writer::with_capacity(512);
+        action::put_default(called, port, &making.default, &mut route);
+        let routes = Routes {
+            all: route.finish(),
+            ..Routes::default()
+        };
+        let host = host_of(&part.0, Some(called), &making.plain);
+        let origin = vec![called.service.origin.clone()];
+        Arc::new(Rest::new(&[&routes], host, origin))
     })
 }
 
@@ -311,28 +338,32 @@ struct Builder<'a, 'b> {
     listener: u16,
     /// Full names with their ports, which outdo short forms of others.
     known: Known<'b>,
-    taken: HashSet<Arc<str>>,
-    names: HashSet<Arc<str>>,
+    taken: Set<Arc<str>>,
+    names: Set<Arc<str>>,
     hosts: Vec<(u16, Host)>,
 }
 
 /// Full names and their ports.
 #[derive(Default)]
-struct Known<'a>(HashMap<&'a str, Vec<u16>>);
+struct Known<'a> {
+    names: Set<&'a str>,
+    with_ports: Set<(&'a str, u16)>,
+}
 
 impl<'a> Known<'a> {
     fn extend(&mut self, names: impl Iterator<Item = (u16, &'a str)>) {
         for (port, host) in names {
-            self.0.entry(host).or_default().push(port);
+            self.names.insert(host);
+            self.with_ports.insert((host, port));
         }
     }
 
     /// Whether a domain is a full name, or that with its port.
     fn has(&self, domain: &str) -> bool {
-        self.0.contains_key(domain)
+        self.names.contains(domain)
             || domain.rsplit_once(':').is_some_and(|(host, port)| {
-                let ports = self.0.get(host);
-                ports.is_some_and(|ports| ports.iter().any(|own| own.to_string() == port))
+                let port = port.parse::<u16>();
+                port.is_ok_and(|port| self.with_ports.contains(&(host, port)))
             })
     }
 }
@@ -342,9 +373,9 @@ impl<'a, 'b> Builder<'a, 'b> {
         Builder {
             making,
             listener,
-            known: Known(HashMap::with_capacity(count)),
-            taken: HashSet::with_capacity(8 * count),
-            names: HashSet::with_capacity(count),
+            known: Known::default(),
+            taken: Set::with_capacity_and_hasher(4 * count, Default::default()),
+            names: Set::with_capacity_and_hasher(count, Default::default()),
             hosts: Vec::with_capacity(count),
         }
     }

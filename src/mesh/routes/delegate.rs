@@ -2,13 +2,18 @@
 //! the delegate keeps the conditions of both; one that contradicts the root's is left out.
 
 use api::networking::matching::StringMatch;
-use api::networking::virtual_service::{HttpMatch, HttpRoute};
+use api::networking::virtual_service::{HttpMatch, HttpRoute, VirtualService};
 use base::Problem;
 
 use super::Routing;
 
+/// Whether no rule stands in another VirtualService.
+pub(super) fn is_whole(spec: &VirtualService) -> bool {
+    spec.http.iter().all(|route| route.delegate.is_none())
+}
+
 pub(super) fn merge(root: &Routing, all: &[Routing], problems: &mut Vec<Problem>) -> Routing {
-    if root.spec.http.iter().all(|route| route.delegate.is_none()) {
+    if is_whole(&root.spec) {
         return root.clone();
     }
     let mut merged = root.clone();

@@ -1,16 +1,16 @@
 //! The services of all egress listeners of a workload, one per host: what clusters, endpoints and
 //! names are made of. Ports that listeners take in singly add up.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::scope::{Host, Places};
 use crate::{Registry, Service};
 
 /// Services in the order in which they were added, one per host.
 #[derive(Default)]
 pub(super) struct Union {
     pub(super) services: Vec<Arc<Service>>,
-    pub(super) by_host: BTreeMap<String, usize>,
+    pub(super) by_host: Places,
 }
 
 impl Union {
@@ -23,8 +23,9 @@ impl Union {
     /// Service; what is declared alike in one namespace is one service with all ports.
     pub(super) fn add(&mut self, service: &Arc<Service>) {
         let host = &service.id.host;
-        let Some(place) = self.by_host.get(host) else {
-            self.by_host.insert(host.clone(), self.services.len());
+        let Some(place) = self.by_host.get(host.as_str()) else {
+            let place = self.services.len();
+            self.by_host.insert(Host(service.clone()), place);
             self.services.push(service.clone());
             return;
         };
