@@ -14,8 +14,9 @@ fn wanted(host: mesh::Host) -> usize {
     }
 }
 
-/// Each comes at half of the minute; this leaves each five seconds more.
-const EACH: Duration = Duration::from_secs(35);
+/// Asked for earlier than at half of the minute, as users may: each comes at a quarter, and this leaves it some more.
+const SETTINGS: &str = "proxyMetadata: {SECRET_TTL: 1m, SECRET_GRACE_PERIOD_RATIO: \"0.75\"}";
+const EACH: Duration = Duration::from_secs(25);
 
 /// Serial number of the certificate that the pod's Envoy shows to its peers now, and for how long it is valid.
 async fn serial(place: &Namespace, pod: &str) -> Result<(String, jiff::SignedDuration), String> {
@@ -47,9 +48,7 @@ async fn rotations_under_load_lose_no_request() {
     let _mesh = mesh::beside(&client).await;
     let rotations = wanted(mesh::host(&client).await);
     let limit = EACH * u32::try_from(rotations).expect("it is small");
-    let short = |workload: Workload| {
-        workload.annotation("proxy.istio.io/config", "proxyMetadata: {SECRET_TTL: 1m}")
-    };
+    let short = |workload: Workload| workload.annotation("proxy.istio.io/config", SETTINGS);
     namespace::injected(&client, "rotation", async |place| {
         let server = short(Workload::echo("echo", "v1"));
         place.deploy(&[server, short(Workload::client("client")), short(Workload::client("keeper"))]).await;
