@@ -1,6 +1,8 @@
 //! Access logs and spans arrive, with the fields that were asked for, at those who collect them in their own protocols:
 //! Envoy's access log service, OpenTelemetry over gRPC and HTTP, Zipkin.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use e2e::installation::Installation;
 use e2e::{
     argocd::Health, cluster, eventually::eventually, load, mesh, namespace, namespace::Namespace,
@@ -135,17 +137,16 @@ async fn access_logs_and_spans_arrive_with_the_fields_that_were_asked_for() {
         let name = record["resource"]["service.name"].as_str();
         let names = ["client.telemetry", "echo.telemetry"];
         assert!(name.is_some_and(|name| names.contains(&name)), "{record}");
-        // Both ends of a call are of one trace.
-        let trace = &record["trace"];
-        eventually(&client, "both ends leave a span", 20, || async {
-            let spans = collected(place, "otlp-span").await;
-            let of_trace = spans.iter().filter(|span| span["trace"] == *trace);
-            let services: std::collections::BTreeSet<_> = of_trace
-                .map(|span| span["resource"]["service.name"].to_string())
-                .collect();
-            (services.len() == 2)
-                .then_some(())
-                .ok_or(format!("{services:?}"))
+        // Both ends of a call are of one trace, from when both have been told to trace.
+        eventually(&client, "both ends leave a span", 60, || async {
+            load::once(place, "client", HTTP).await?;
+            let mut traces: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+            for span in collected(place, "otlp-span").await {
+                let services = traces.entry(span["trace"].to_string()).or_default();
+                services.insert(span["resource"]["service.name"].to_string());
+            }
+            let whole = traces.values().any(|services| services.len() == 2);
+            whole.then_some(()).ok_or(format!("{traces:?}"))
         })
         .await;
 
