@@ -1,12 +1,11 @@
-//! Who may call what: real requests by several identities, each with the verdict that a table of its own
-//! says, tokens whose keys change, and an authorizer that decides, or is gone.
+//! Who may call what: real requests by several identities, each with the verdict that a table of its own says, and
+//! mTLS that one port demands.
 
 use e2e::eventually::eventually;
 use e2e::namespace::{self, Namespace};
 use e2e::token::{self, Issuer};
 use e2e::workload::Workload;
 use e2e::{cluster, mesh};
-use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 
 const ECHO: &str = "http://echo.authorization.svc.cluster.local:8080";
@@ -110,7 +109,7 @@ fn policy(name: &str, spec: Value) -> Value {
 }
 
 /// For `echo`, which has an HTTP and a TCP port.
-fn of_echo(name: &str, action: &str, rules: Value) -> Value {
+pub(super) fn of_echo(name: &str, action: &str, rules: Value) -> Value {
     let selector = json!({"matchLabels": {"app": "echo"}});
     policy(
         name,
@@ -118,7 +117,7 @@ fn of_echo(name: &str, action: &str, rules: Value) -> Value {
     )
 }
 
-fn tokens(keys: &[&Issuer]) -> Value {
+pub(super) fn tokens(keys: &[&Issuer]) -> Value {
     json!({"apiVersion": "security.istio.io/v1", "kind": "RequestAuthentication",
         "metadata": {"name": "tokens"},
         "spec": {"selector": {"matchLabels": {"app": "echo"}},
@@ -207,15 +206,21 @@ async fn ask(place: &Namespace, app: &str, url: &str, requests: &Value) -> Resul
     serde_json::from_str(&output.stdout).map_err(|error| format!("{error}: {output:?}"))
 }
 
-fn get(path: &str, headers: &[String]) -> Value {
+pub(super) fn get(path: &str, headers: &[String]) -> Value {
     json!({"method": "GET", "path": path, "headers": headers})
 }
 
-fn bearer(token: &str) -> String {
+pub(super) fn bearer(token: &str) -> String {
     format!("authorization: Bearer {token}")
 }
 
-async fn answers(place: &Namespace, app: &str, url: &str, requests: &Value, expected: &Value) {
+pub(super) async fn answers(
+    place: &Namespace,
+    app: &str,
+    url: &str,
+    requests: &Value,
+    expected: &Value,
+) {
     let what = format!("{}/{app} is answered {expected}", place.name);
     eventually(&place.client, &what, 30, || async {
         let found = ask(place, app, url, requests).await?;
@@ -313,36 +318,6 @@ async fn every_verdict_is_the_one_that_the_policies_say() {
 }
 
 #[tokio::test]
-async fn keys_of_an_issuer_change_without_a_good_token_being_refused() {
-    let client = cluster::client().await;
-    let _mesh = mesh::shared(&client).await;
-    namespace::injected(&client, "token-keys", async |place| {
-        let workloads = [Workload::echo("echo", "v1"), Workload::client("web")];
-        place.deploy(&workloads).await;
-        let url = "http://echo:8080";
-        let (old, new) = (Issuer::new("old"), Issuer::new("new"));
-        let token = |issuer: &Issuer| get("/", &[bearer(&issuer.token("joe", &json!({})))]);
-        let both = json!([token(&old), token(&new)]);
-        for (keys, expected) in [
-            (vec![&old], json!([200, 401])),
-            (vec![&old, &new], json!([200, 200])),
-            (vec![&new], json!([401, 200])),
-        ] {
-            place.apply(tokens(&keys)).await;
-            answers(place, "web", url, &both, &expected).await;
-        }
-        // Keys that nobody can fetch let no token in, and everybody else.
-        let mut lost = tokens(&[&new]);
-        let rule = &mut lost["spec"]["jwtRules"][0];
-        *rule = json!({"issuer": token::NAME, "jwksUri": "http://nobody.invalid/keys"});
-        place.apply(lost).await;
-        let requests = json!([token(&old), token(&new), get("/", &[])]);
-        answers(place, "web", url, &requests, &json!([401, 401, 200])).await;
-    })
-    .await;
-}
-
-#[tokio::test]
 async fn mutual_tls_is_demanded_of_one_port() {
     let client = cluster::client().await;
     let _mesh = mesh::shared(&client).await;
@@ -375,65 +350,4 @@ async fn mutual_tls_is_demanded_of_one_port() {
         }
     })
     .await;
-}
-
-#[tokio::test]
-async fn an_authorizer_decides_and_without_it_nothing_passes() {
-    let client = cluster::client().await;
-    let _mesh = mesh::exclusive(&client).await;
-    let service = "judge.authorizer.svc.cluster.local";
-    let provider = json!([{"name": "judge", "envoyExtAuthzHttp": {
-        "service": service, "port": 8080, "timeout": "2s",
-        "includeRequestHeadersInCheck": ["x-verdict"]}}]);
-    configure(&client, provider).await;
-    namespace::injected(&client, "authorizer", async |place| {
-        let workloads = [
-            Workload::echo("echo", "v1"),
-            Workload::judge("judge"),
-            Workload::client("web"),
-        ];
-        place.deploy(&workloads).await;
-        let custom = |name: &str, provider: &str, path: &str| {
-            let mut made = of_echo(
-                name,
-                "CUSTOM",
-                json!([{"to": [{"operation":
-                {"paths": [path], "ports": ["8080"]}}]}]),
-            );
-            made["spec"]["provider"] = json!({"name": provider});
-            made
-        };
-        place.apply(custom("asked", "judge", "/asked/*")).await;
-        let no = ["x-verdict: no".to_owned()];
-        let requests = json!([
-            get("/asked/a", &[]),
-            get("/asked/a", &no),
-            get("/free", &no),
-        ]);
-        let url = "http://echo:8080";
-        answers(place, "web", url, &requests, &json!([200, 403, 200])).await;
-
-        place.scale("judge", 0).await;
-        answers(place, "web", url, &requests, &json!([403, 403, 200])).await;
-        place.scale("judge", 1).await;
-        place.rolled_out("judge").await;
-        answers(place, "web", url, &requests, &json!([200, 403, 200])).await;
-
-        // A provider that nobody knows closes what is asked of it, and with it what others decide.
-        place.apply(custom("lost", "nobody", "/lost/*")).await;
-        let requests = json!([get("/asked/a", &[]), get("/lost/a", &[]), get("/free", &[])]);
-        answers(place, "web", url, &requests, &json!([403, 403, 200])).await;
-    })
-    .await;
-    configure(&client, Value::Null).await;
-}
-
-/// Sets the extension providers of the mesh.
-async fn configure(client: &kube::Client, providers: Value) {
-    let patch = json!({"spec": {"meshConfig": {"extensionProviders": providers}}});
-    mesh::operators(client)
-        .patch(mesh::NAME, &PatchParams::default(), &Patch::Merge(patch))
-        .await
-        .expect("a mesh configuration");
-    mesh::wait_until_healthy(client).await;
 }

@@ -2,6 +2,7 @@
 
 mod adoption;
 mod authorization;
+mod authorizers;
 mod campaign;
 mod canary;
 mod certificates;
@@ -25,6 +26,7 @@ mod restarts;
 mod rotation;
 mod status;
 mod telemetry;
+mod token_keys;
 mod told;
 mod traffic;
 mod validation;

@@ -3,6 +3,7 @@
 pub mod attribute;
 pub mod authorization_policy;
 pub mod jwt;
+pub mod key_set;
 pub mod peer_authentication;
 
 use serde::Deserialize;

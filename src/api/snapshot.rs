@@ -27,7 +27,7 @@ use crate::networking::sidecar::Sidecar;
 use crate::networking::virtual_service::VirtualService;
 use crate::networking::workload_entry::WorkloadEntry;
 use crate::security::authorization_policy::AuthorizationPolicy;
-use crate::security::jwt::{KeySource, RequestAuthentication};
+use crate::security::jwt::{Fetched, KeySource, RequestAuthentication};
 use crate::security::peer_authentication::PeerAuthentication;
 use crate::telemetry::Telemetry;
 
@@ -136,8 +136,8 @@ pub struct Snapshot {
     pub authorization_policies: Table<Object<AuthorizationPolicy>>,
     /// RequestAuthentications.
     pub request_authentications: Table<Object<RequestAuthentication>>,
-    /// Keys of issuers of tokens that were fetched: JSON Web Key Sets.
-    pub key_sets: imbl::OrdMap<KeySource, Arc<str>>,
+    /// Keys of issuers of tokens, where they were asked for.
+    pub key_sets: imbl::OrdMap<KeySource, Fetched>,
     /// Telemetries.
     pub telemetries: Table<Object<Telemetry>>,
     /// Service accounts (`namespace/name`) behind each host: clients accept only these.

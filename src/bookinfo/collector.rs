@@ -1,7 +1,7 @@
 //! Role `collector`: takes access logs and spans in the protocols of those who collect them (Envoy's access log
 //! service, OpenTelemetry over gRPC and HTTP, Zipkin) and prints each as one line of JSON.
 
-mod frames;
+pub mod frames;
 mod records;
 
 use std::convert::Infallible;

@@ -30,6 +30,9 @@ pub struct Options {
     /// Status of answers whose query chooses none
     #[arg(long, env = "STATUS", default_value_t = 200, value_parser = clap::value_parser!(u16).range(200..=999))]
     status: u16,
+    /// What HTTP answers instead of what was asked
+    #[arg(long, env = "SAYS")]
+    says: Option<String>,
     /// How long to go on serving after SIGTERM
     #[arg(long, env = "DRAIN", default_value = "2s", value_parser = duration::parse)]
     drain: Duration,
@@ -39,6 +42,7 @@ struct Echo {
     identity: Identity,
     /// Of answers whose query chooses none.
     status: StatusCode,
+    says: Option<String>,
     failures: Failures,
 }
 
@@ -80,6 +84,9 @@ impl Service for Echo {
             Some(status) => status,
             None => self.status,
         };
+        if let Some(says) = &self.says {
+            return Answer::new(status, "application/json", says.clone());
+        }
         Answer::json(
             status,
             &self.identity.sign(
@@ -168,6 +175,7 @@ pub async fn run(options: Options) -> Result<(), String> {
         version,
         drain,
         status,
+        says,
         ..
     } = options;
     let status = StatusCode::from_u16(status).expect("the range was checked");
@@ -180,6 +188,7 @@ pub async fn run(options: Options) -> Result<(), String> {
         Echo {
             identity,
             status,
+            says,
             failures: Failures::default(),
         },
     )

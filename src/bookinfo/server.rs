@@ -1,11 +1,13 @@
 //! One HTTP server for every role: HTTP/1.1 and HTTP/2 on the same port, without TLS. A role is what answers.
 
+use std::convert::Infallible;
 use std::net::{Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use clap::Args;
+use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue};
@@ -53,6 +55,8 @@ pub struct Answer {
     pub content_type: &'static str,
     pub body: Bytes,
     pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// What is said after the body, where the protocol says something there.
+    pub trailers: Option<HeaderMap>,
 }
 
 impl Answer {
@@ -63,6 +67,7 @@ impl Answer {
             content_type,
             body: body.into(),
             headers: Vec::new(),
+            trailers: None,
         }
     }
 
@@ -77,6 +82,8 @@ impl Answer {
         Self::new(StatusCode::NOT_FOUND, "text/plain; charset=utf-8", text)
     }
 }
+
+type Body = BoxBody<Bytes, Infallible>;
 
 /// A role: it answers every call.
 pub trait Service: Send + Sync + 'static {
@@ -164,9 +171,7 @@ async fn connection<S: Service>(
     let _ = stream.set_nodelay(true);
     let respond = service_fn(move |request| {
         let (service, identity) = (service.clone(), identity.clone());
-        async move {
-            Ok::<_, std::convert::Infallible>(respond(&*service, &identity, request, peer).await)
-        }
+        async move { Ok::<_, Infallible>(respond(&*service, &identity, request, peer).await) }
     });
     let builder = auto::Builder::new(TokioExecutor::new());
     let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), respond));
@@ -183,7 +188,7 @@ async fn respond<S: Service>(
     identity: &Identity,
     request: Request<Incoming>,
     peer: SocketAddr,
-) -> Response<Full<Bytes>> {
+) -> Response<Body> {
     let (parts, body) = request.into_parts();
     let answer = match Limited::new(body, BODY_LIMIT).collect().await {
         Err(error) => {
@@ -210,8 +215,16 @@ async fn respond<S: Service>(
 }
 
 /// An answer that names another version speaks for the service it was passed on from.
-fn finish(answer: Answer, identity: &Identity) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(answer.body));
+fn finish(answer: Answer, identity: &Identity) -> Response<Body> {
+    let body = Full::new(answer.body);
+    let body = match answer.trailers {
+        None => body.boxed(),
+        Some(trailers) => {
+            let trailers = std::future::ready(Some(Ok(trailers)));
+            body.with_trailers(trailers).boxed()
+        }
+    };
+    let mut response = Response::new(body);
     *response.status_mut() = answer.status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(answer.content_type));

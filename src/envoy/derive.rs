@@ -259,3 +259,6 @@ impl Memo {
         last.clone()
     }
 }
+
+#[cfg(test)]
+mod tests;

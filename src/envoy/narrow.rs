@@ -16,6 +16,7 @@ static NOTHING_SERVED: LazyLock<Arc<Inbound>> = LazyLock::new(|| {
         ports: Vec::new(),
         mode: Mode::Permissive,
         port_modes: Default::default(),
+        modes_origin: Vec::new(),
     })
 });
 static NOBODY_TOLD: LazyLock<Arc<Telemetry>> = LazyLock::new(Arc::default);
@@ -36,6 +37,7 @@ fn nothing_called() -> Outbound {
         views: Vec::new(),
         policy: OutboundMode::AllowAny,
         egress_proxy: None,
+        sidecar: None,
     }
 }
 

@@ -14,6 +14,7 @@ use axum::body::Body;
 use axum::http::Request;
 use fastrand::Rng;
 use mesh::{Flavour, Proxy};
+use prost::Message;
 use proto::codec::type_url;
 use proto::envoy::config::core::v3::Node as WireNode;
 use proto::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DiscoveryRequest};
@@ -245,6 +246,34 @@ fn tokens() {
     );
 }
 
+#[test]
+fn key_sets() {
+    let keys = json!({"keys": [
+        {"kty": "RSA", "kid": "a", "use": "sig", "alg": "RS256", "e": "AQAB", "n": format!("{}w", "_".repeat(85))},
+        {"kty": "EC", "kid": "b", "crv": "P-256", "x": "axfR8uEsQkf4vOblY6RA8ncDfYEt6zOg9KE5RdiYwpY",
+            "y": "T-NC4v4af5uO5-tKfA-eFivOM1drMV7Oy7ZAaDe_UfU"},
+        {"kty": "OKP", "crv": "Ed25519", "x": "A".repeat(43), "x5c": ["YQ=="]},
+        {"kty": "oct", "k": "YQ"}]});
+    let deep = format!("{}{}", "{\"keys\":[".repeat(200), "]}".repeat(200));
+    let make = |random: &mut Rng| {
+        let mut keys = keys.clone();
+        for _ in 0..random.usize(1..6) {
+            twisted(random, &mut keys);
+        }
+        let written = keys.to_string().into_bytes();
+        match random.u8(..3) {
+            0 => text(&mutated(random, &[written, deep.clone().into_bytes()])),
+            _ => text(&written),
+        }
+    };
+    feed("key set", make, |text| {
+        if api::security::key_set::check(text).is_ok() {
+            let read: Value = serde_json::from_str(text).expect("what is taken is JSON");
+            assert!(read["keys"].is_array(), "what is taken has keys");
+        }
+    });
+}
+
 /// What a stream says, as far as a session reads it.
 #[derive(Debug)]
 struct Said {
@@ -347,6 +376,49 @@ fn discovery_requests() {
             let _ = incremental.refusals().count() + whole.refusals().count();
         }
     });
+}
+
+#[test]
+fn encoded_requests() {
+    let node = WireNode {
+        id: "sidecar~10.0.0.1~web-1.shop~shop.svc.cluster.local".to_owned(),
+        cluster: "web".to_owned(),
+        ..Default::default()
+    };
+    let names = vec!["a".to_owned(), "*".to_owned()];
+    let seeds = [
+        DeltaDiscoveryRequest {
+            node: Some(node.clone()),
+            type_url: type_url::CLUSTER.to_owned(),
+            resource_names_subscribe: names.clone(),
+            initial_resource_versions: [("a".to_owned(), "1".to_owned())].into(),
+            ..Default::default()
+        }
+        .encode_to_vec(),
+        DiscoveryRequest {
+            node: Some(node),
+            type_url: type_url::ROUTE.to_owned(),
+            resource_names: names,
+            error_detail: Some(Status::default()),
+            ..Default::default()
+        }
+        .encode_to_vec(),
+    ];
+    feed(
+        "encoded request",
+        |random| mutated(random, &seeds),
+        |bytes| {
+            let incremental = DeltaDiscoveryRequest::decode(bytes.as_slice());
+            let whole = DiscoveryRequest::decode(bytes.as_slice());
+            let nodes = [
+                incremental.ok().and_then(|request| request.node),
+                whole.ok().and_then(|request| request.node),
+            ];
+            for node in nodes.into_iter().flatten() {
+                let _ = xds::Node::parse(Some(&node));
+            }
+        },
+    );
 }
 
 #[test]

@@ -9,7 +9,7 @@ use api::networking::WorkloadSelector;
 use api::security::TargetRef;
 use api::security::attribute::Attribute;
 use api::security::authorization_policy::{Action, AuthorizationPolicy};
-use api::security::jwt::{JwtRule, KeySource, RequestAuthentication};
+use api::security::jwt::{Fetched, JwtRule, KeySource, RequestAuthentication};
 use api::snapshot::{Object, Snapshot, Table};
 use base::{ObjectRef, Problem};
 
@@ -51,7 +51,7 @@ pub enum Keys {
         /// The port.
         port: u16,
     },
-    /// None: they could not be fetched. No token passes.
+    /// None: they could not be fetched, or not be used. No token passes.
     None,
 }
 
@@ -92,7 +92,7 @@ impl Security {
 pub(crate) struct Policies {
     authorization: ByNamespace<AuthorizationPolicy>,
     authentication: ByNamespace<RequestAuthentication>,
-    key_sets: imbl::OrdMap<KeySource, Arc<str>>,
+    key_sets: imbl::OrdMap<KeySource, Fetched>,
 }
 
 /// Objects by namespace, the oldest first.
@@ -194,11 +194,48 @@ fn keys(mesh: &Mesh, rule: &JwtRule) -> Keys {
         }
     }
     if !rule.jwks.is_empty() {
-        return Keys::Known(rule.jwks.as_str().into());
+        return match rule.unusable {
+            None => Keys::Known(rule.jwks.as_str().into()),
+            Some(_) => Keys::None,
+        };
     }
-    let source = rule.key_source();
-    let fetched = source.and_then(|source| mesh.policies.key_sets.get(&source).cloned());
-    fetched.map_or(Keys::None, Keys::Known)
+    match fetched(mesh, rule) {
+        Some(Fetched::Keys(keys)) => Keys::Known(keys.clone()),
+        Some(Fetched::Failed(_)) | None => Keys::None,
+    }
+}
+
+/// What became of fetching the keys of an issuer.
+fn fetched<'a>(mesh: &'a Mesh, rule: &JwtRule) -> Option<&'a Fetched> {
+    mesh.policies.key_sets.get(&rule.key_source()?)
+}
+
+/// Why nothing that an issuer signs is good, unless it is that its keys were not asked for yet.
+fn keyless(mesh: &Mesh, reference: &ObjectRef, field: &str, rule: &JwtRule) -> Option<Problem> {
+    if keys(mesh, rule) != Keys::None {
+        return None;
+    }
+    let closed = "no token of this issuer is good";
+    let problem = |member: &str, reason: &str, message: String| {
+        Problem::error(reference, format!("{field}.{member}"), reason, message)
+    };
+    if let Some(reason) = &rule.unusable {
+        return Some(problem(
+            "jwks",
+            "InvalidValue",
+            format!("{reason}; {closed}"),
+        ));
+    }
+    let Some(Fetched::Failed(reason)) = fetched(mesh, rule) else {
+        return None;
+    };
+    let (member, place) = match rule.jwks_uri.is_empty() {
+        true => ("issuer", format!("where {:?} says", rule.issuer)),
+        false => ("jwksUri", format!("{:?}", rule.jwks_uri)),
+    };
+    let message =
+        format!("keys cannot be fetched from {place}: {reason}; until they are, {closed}");
+    Some(problem(member, "KeysNotFetched", message))
 }
 
 /// Host and port of a URL.
@@ -257,6 +294,10 @@ pub(crate) fn problems(mesh: &Mesh) -> Vec<Problem> {
         let (reference, spec) = (&policy.meta.reference, &policy.spec);
         let closed = "every token is refused by the workloads that it is for";
         found.extend(unreadable(reference, &spec.unreadable, closed));
+        for (place, rule) in spec.jwt_rules.iter().enumerate() {
+            let field = format!("spec.jwtRules[{place}]");
+            found.extend(keyless(mesh, reference, &field, rule));
+        }
     }
     for policy in mesh.snapshot.peer_authentications.values() {
         let (reference, spec) = (&policy.meta.reference, &policy.spec);

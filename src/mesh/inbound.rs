@@ -27,6 +27,8 @@ pub struct Inbound {
     pub mode: Mode,
     /// Modes of ports that differ.
     pub port_modes: BTreeMap<u16, Mode>,
+    /// The PeerAuthentications that say these modes.
+    pub modes_origin: Vec<Arc<ObjectRef>>,
 }
 
 /// A port of a workload.
@@ -47,6 +49,8 @@ pub struct InboundPort {
     pub rule: Option<Arc<Rule>>,
     /// Limits that the Sidecar sets instead.
     pub pool: Option<ConnectionPool>,
+    /// That Sidecar, when it sets them for all ports.
+    pub pool_origin: Option<Arc<ObjectRef>>,
     /// The listener of a Sidecar that it comes from.
     pub listener: Option<Ingress>,
 }
@@ -142,14 +146,21 @@ pub(crate) fn of(mesh: &Mesh, proxy: &Proxy, outbound: &Outbound) -> Inbound {
         }
     }
     // What the Sidecar says of all ports outdoes rules, as that of a single one does.
-    let pool = sidecars::of(mesh, proxy).and_then(|own| own.spec.inbound_connection_pool.clone());
-    for port in ports.values_mut().filter(|port| port.pool.is_none()) {
-        port.pool.clone_from(&pool);
+    let pool = sidecars::of(mesh, proxy)
+        .and_then(|own| Some((own, own.spec.inbound_connection_pool.as_ref()?)));
+    if let Some((sidecar, pool)) = pool {
+        for port in ports.values_mut().filter(|port| port.pool.is_none()) {
+            port.pool = Some(pool.clone());
+            port.pool_origin = Some(sidecar.meta.reference.clone());
+        }
     }
     Inbound {
         ports: ports.into_values().collect(),
         mode,
         port_modes,
+        modes_origin: mesh
+            .modes
+            .origin_of_workload(&proxy.namespace, &proxy.labels),
     }
 }
 
@@ -217,6 +228,7 @@ fn served(
             rule: rule(mesh, proxy, outbound, service),
             mode: mode_of(target),
             pool: None,
+            pool_origin: None,
             listener: None,
         });
         let same = entry.port.number == port.number;
@@ -384,6 +396,7 @@ fn of_sidecar(
         mode: Mode::Permissive,
         rule: served.and_then(|port| port.rule.clone()),
         pool: listener.connection_pool.clone(),
+        pool_origin: None,
         listener: Some(Ingress {
             origin: sidecar.meta.reference.clone(),
             host: format!("{}.{own_namespace}", sidecar.meta.name()),

@@ -11,6 +11,7 @@ use api::networking::Port as ListenerPort;
 use api::networking::sidecar::OutboundMode;
 use api::networking::virtual_service::Destination as Target;
 use api::snapshot::{Address, Labels, Locality, TrafficDistribution};
+use base::ObjectRef;
 use base::hash::Map;
 
 use crate::update::same_or_equal;
@@ -105,6 +106,8 @@ pub struct Outbound {
     pub policy: OutboundMode,
     /// Where unknown traffic goes instead of where it was bound.
     pub egress_proxy: Option<Target>,
+    /// The Sidecar that says what of this, when there is one.
+    pub sidecar: Option<Arc<ObjectRef>>,
 }
 
 /// Places of services in a list, by host.

@@ -206,6 +206,7 @@ pub(crate) fn is_same(a: &Outbound, b: &Outbound) -> bool {
             .all(|(a, b)| Arc::ptr_eq(a, b) || is_same_egress(a, b))
         && a.policy == b.policy
         && a.egress_proxy == b.egress_proxy
+        && a.sidecar == b.sidecar
 }
 
 fn is_same_egress(a: &Egress, b: &Egress) -> bool {

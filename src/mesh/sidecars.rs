@@ -53,7 +53,8 @@ struct Taken {
 
 /// Everything that a proxy may call.
 pub(crate) fn outbound(mesh: &Mesh, proxy: &Proxy) -> Outbound {
-    let sidecar = of(mesh, proxy).map(|sidecar| &sidecar.spec);
+    let own = of(mesh, proxy);
+    let sidecar = own.map(|sidecar| &sidecar.spec);
     let namespace = proxy.namespace.as_str();
     let everything = [EgressListener {
         hosts: vec!["*/*".to_owned()],
@@ -85,7 +86,10 @@ pub(crate) fn outbound(mesh: &Mesh, proxy: &Proxy) -> Outbound {
         Some(policy) => policy.mode.unwrap_or(OutboundMode::RegistryOnly),
         None => mesh.config.outbound_traffic_policy.mode,
     };
-    assemble(mesh, proxy, union, taken, policy, egress_proxy)
+    Outbound {
+        sidecar: own.map(|sidecar| sidecar.meta.reference.clone()),
+        ..assemble(mesh, proxy, union, taken, policy, egress_proxy)
+    }
 }
 
 /// Services that a namespace sees: those exported to it by name first, the oldest first in each.
@@ -316,6 +320,7 @@ fn assemble(
         by_host: union.by_host.into(),
         policy,
         egress_proxy,
+        sidecar: None,
     }
 }
 

@@ -1,10 +1,8 @@
 //! What a source tells the store, and how one object as written becomes that.
 
-use std::sync::Arc;
-
 use api::finding::Finding;
 use api::mesh_config::MeshConfig;
-use api::security::jwt::KeySource;
+use api::security::jwt::{Fetched, KeySource};
 use api::snapshot::{Item, Key, Kind, read};
 use base::{ObjectRef, Problem, Severity};
 use serde_json::Value;
@@ -29,8 +27,8 @@ pub enum Change {
     Configure(Box<MeshConfig>),
     /// The settings of the whole mesh cannot be used. The previous ones stay: defaults would change every proxy.
     RefuseMesh(Problem),
-    /// Keys of an issuer of tokens were fetched; `None` when there are none any more.
-    Keys(KeySource, Option<Arc<str>>),
+    /// Keys of an issuer of tokens were fetched, or cannot be; `None` when nobody needs them any more.
+    Keys(KeySource, Option<Fetched>),
     /// A source has told everything that it knew at its start.
     Complete,
 }

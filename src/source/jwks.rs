@@ -6,6 +6,7 @@
 
 mod fetch;
 mod keyring;
+mod metrics;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -21,6 +22,7 @@ use tracing::{info, warn};
 use crate::Change;
 pub use fetch::{Blocked, Fetcher};
 use keyring::Keyring;
+pub use metrics::Metrics;
 
 /// How long to wait for keys when nothing is said.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -119,7 +121,7 @@ pub async fn follow(
                     Err(reason) => warn!(issuer = source.issuer, uri = source.uri, %reason,
                         "keys cannot be fetched; without any, no token of this issuer is good"),
                 }
-                told.extend(keyring.fetched(&source, fetched.ok(), Instant::now()));
+                told.extend(keyring.fetched(&source, fetched, Instant::now()));
             }
             () = sleep_until(next.unwrap_or(now)), if next.is_some() => {}
         }

@@ -1,7 +1,9 @@
 //! AuthorizationPolicy: who may call what, under which conditions.
 
+use api::security::attribute::{Attribute, is_template, template};
+
 use crate::field::{Field, Findings};
-use crate::{host, selector};
+use crate::selector;
 
 /// Parts of `source`.
 const SOURCE: [&str; 14] = [
@@ -116,7 +118,10 @@ fn from(findings: &mut Findings, source: &Field, action: &str) {
             let kind = name.to_ascii_lowercase();
             match () {
                 () if item.text().is_empty() => findings.error(&item, "is empty"),
-                () if kind.ends_with("ipblocks") => address(findings, &item),
+                () if kind.ends_with("remoteipblocks") => {
+                    value(findings, &item, &Attribute::RemoteIp);
+                }
+                () if kind.ends_with("ipblocks") => value(findings, &item, &Attribute::SourceIp),
                 () if kind.ends_with("serviceaccounts") => account(findings, &item),
                 () if kind.ends_with("trustdomains") => trust_domain(findings, &item),
                 () => {}
@@ -136,7 +141,7 @@ fn to(findings: &mut Findings, operation: &Field) {
         for item in operation.get(name).items() {
             match name {
                 _ if item.text().is_empty() => findings.error(&item, "is empty"),
-                "ports" | "notPorts" => port(findings, &item),
+                "ports" | "notPorts" => value(findings, &item, &Attribute::DestinationPort),
                 "paths" | "notPaths" => path(findings, &item),
                 _ => {}
             }
@@ -144,21 +149,20 @@ fn to(findings: &mut Findings, operation: &Field) {
     }
 }
 
-fn address(findings: &mut Findings, item: &Field) {
-    if !host::is_range(item.text()) {
-        findings.error(
+/// A value that an attribute is compared with.
+fn value(findings: &mut Findings, item: &Field, attribute: &Attribute) {
+    let text = item.text();
+    match attribute {
+        Attribute::ServiceAccount => account(findings, item),
+        Attribute::TrustDomain => wildcard(findings, item),
+        known if known.takes(text) => {}
+        Attribute::DestinationPort => {
+            findings.error(item, format!("{text:?} is no port, expected 0 to 65535"));
+        }
+        _ => findings.error(
             item,
-            format!("{:?} is neither an IP address nor a CIDR", item.text()),
-        );
-    }
-}
-
-fn port(findings: &mut Findings, item: &Field) {
-    if item.text().parse::<u16>().is_err() {
-        findings.error(
-            item,
-            format!("{:?} is no port, expected 0 to 65535", item.text()),
-        );
+            format!("{text:?} is neither an IP address nor a CIDR"),
+        ),
     }
 }
 
@@ -202,31 +206,21 @@ fn wildcard(findings: &mut Findings, item: &Field) {
 /// A path; `{*}` stands for one segment, `{**}` for the rest.
 fn path(findings: &mut Findings, item: &Field) {
     let text = item.text();
-    let template = text.contains("{*}") || text.contains("{**}");
-    let mut rest_taken = false;
-    for segment in text.trim_matches('/').split('/') {
-        let literal = |c: char| c.is_ascii_alphanumeric() || "-._~%!$&'()+,;:@=".contains(c);
-        match segment {
-            "{*}" | "{**}" if rest_taken => {
-                findings.error(
-                    item,
-                    format!("{text:?} has {segment} after {{**}}, which takes the rest"),
-                );
-            }
-            "{*}" => {}
-            "{**}" => rest_taken = true,
-            _ if segment.contains(['{', '}']) => {
+    let braces = || {
+        let mut segments = text.split('/');
+        segments.find(|segment| segment.contains(['{', '}']))
+    };
+    match is_template(text).then(|| template(text)) {
+        Some(Ok(_)) => {}
+        // Upstream takes it.
+        Some(Err(reason)) if !text.starts_with('/') && template(&format!("/{text}")).is_ok() => {
+            findings.warning(item, format!("{text:?} {reason}, as every path does"));
+        }
+        Some(Err(reason)) => findings.error(item, format!("{text:?} {reason}")),
+        None => {
+            if let Some(segment) = braces() {
                 findings.error(item, format!("{text:?} has braces in {segment:?}, expected {{*}} or {{**}} as a whole segment"));
             }
-            _ if template && (segment.is_empty() || !segment.chars().all(literal)) => {
-                findings.error(
-                    item,
-                    format!(
-                        "{text:?} has the segment {segment:?}, which a template cannot contain"
-                    ),
-                );
-            }
-            _ => {}
         }
     }
 }
@@ -261,22 +255,24 @@ fn when(findings: &mut Findings, condition: &Field, action: &str) {
         "request.auth.claims",
         "experimental.envoy.filters.",
     ];
-    match name {
-        "source.ip" | "remote.ip" | "destination.ip" => items().for_each(|item| address(findings, &item)),
-        "destination.port" => items().for_each(|item| port(findings, &item)),
-        "source.serviceAccount" => items().for_each(|item| account(findings, &item)),
-        "source.trustDomain" => items().for_each(|item| wildcard(findings, &item)),
-        "source.namespace" | "source.principal" | "request.auth.principal" | "request.auth.audiences"
-        | "request.auth.presenter" | "connection.sni" => {}
-        _ if named.iter().any(|prefix| name.starts_with(prefix)) => {
-            let open = name.find('[');
-            let inside = open.is_some_and(|open| open > 0 && open + 2 < name.len());
-            if !inside || !name.ends_with(']') {
-                findings.error(&key, format!("{name} names nothing, expected the form {}[name]", name.split('[').next().unwrap_or(name)));
-            }
+    if named.iter().any(|prefix| name.starts_with(prefix)) {
+        let open = name.find('[');
+        let inside = open.is_some_and(|open| open > 0 && open + 2 < name.len());
+        if !inside || !name.ends_with(']') {
+            findings.error(
+                &key,
+                format!(
+                    "{name} names nothing, expected the form {}[name]",
+                    name.split('[').next().unwrap_or(name)
+                ),
+            );
+            return;
         }
-        "destination.namespace" => findings.error(&key, "is decided by metadata.namespace"),
-        _ if name.starts_with("destination.labels") => findings.error(&key, "is decided by the selector"),
-        _ => findings.error(&key, format!("{name} is no attribute, expected source.*, destination.ip, destination.port, request.headers[…], request.auth.*, remote.ip or connection.sni")),
+    }
+    match Attribute::parse(name) {
+        Some(attribute) => items().for_each(|item| value(findings, &item, &attribute)),
+        None if name == "destination.namespace" => findings.error(&key, "is decided by metadata.namespace"),
+        None if name.starts_with("destination.labels") => findings.error(&key, "is decided by the selector"),
+        None => findings.error(&key, format!("{name} is no attribute, expected source.*, destination.ip, destination.port, request.headers[…], request.auth.*, remote.ip or connection.sni")),
     }
 }

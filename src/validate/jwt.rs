@@ -1,5 +1,6 @@
 //! RequestAuthentication: which tokens are taken, from where, and by which keys.
 
+use api::security::key_set;
 use serde_json::Value;
 
 use crate::destination_rule::duration;
@@ -74,6 +75,7 @@ fn key_set(findings: &mut Findings, field: &Field) {
             return;
         }
     };
+    let mut form = true;
     for (place, key) in keys.iter().enumerate() {
         let needed: &[&str] = match key["kty"].as_str() {
             Some("RSA") => &["n", "e"],
@@ -82,6 +84,7 @@ fn key_set(findings: &mut Findings, field: &Field) {
             Some("oct") => &["k"],
             kind => {
                 let kind = kind.unwrap_or("none");
+                form = false;
                 findings.error(
                     field,
                     format!("key {place} is of kind {kind}, expected RSA, EC, OKP or oct"),
@@ -90,6 +93,7 @@ fn key_set(findings: &mut Findings, field: &Field) {
             }
         };
         if let Some(lacks) = needed.iter().find(|name| !key[**name].is_string()) {
+            form = false;
             findings.error(field, format!("key {place} lacks its member {lacks}"));
         } else if PRIVATE.iter().any(|name| key.get(name).is_some()) {
             findings.warning(
@@ -97,6 +101,9 @@ fn key_set(findings: &mut Findings, field: &Field) {
                 format!("key {place} is private, and only its public part is needed"),
             );
         }
+    }
+    if let (true, Err(reason)) = (form, key_set::check(field.text())) {
+        findings.warning(field, format!("{reason}; no token of this issuer is good"));
     }
 }
 

@@ -43,9 +43,16 @@ pub fn blame<'a>(refusals: impl IntoIterator<Item = &'a Refusal>) -> BTreeMap<Ob
 /// Suspects that carry conditions: Services, Secrets and the like have no place for them.
 fn users(refusal: &Refusal) -> Vec<&ObjectRef> {
     let suspects = refusal.suspects.iter();
-    suspects
+    let users: Vec<&ObjectRef> = suspects
         .filter(|suspect| suspect.group().ends_with(".istio.io"))
-        .collect()
+        .collect();
+    // A PeerAuthentication only chooses among forms that every proxy knows: it is suspected last.
+    let mut others = users.clone();
+    others.retain(|suspect| suspect.kind != "PeerAuthentication");
+    match others.is_empty() {
+        true => users,
+        false => others,
+    }
 }
 
 fn text(refusal: &Refusal, suspects: usize) -> String {
@@ -117,6 +124,21 @@ mod tests {
         let many: Vec<String> = (0..30).map(|number| format!("n{number}")).collect();
         let many: Vec<&str> = many.iter().map(String::as_str).collect();
         assert_eq!(names(&[refusal("bad", &many)]), [""; 0]);
+    }
+
+    #[test]
+    fn who_only_chooses_the_mode_is_blamed_when_nobody_else_can_be() {
+        let modes = ObjectRef {
+            kind: "PeerAuthentication".to_owned(),
+            ..object("security.istio.io/v1", "modes")
+        };
+        let rule = object("networking.istio.io/v1", "rule");
+        let of = |suspects: Vec<ObjectRef>| Refusal {
+            suspects: suspects.into(),
+            ..refusal("bad", &[])
+        };
+        assert_eq!(names(&[of(vec![modes.clone(), rule])]), ["rule"]);
+        assert_eq!(names(&[of(vec![modes])]), ["modes"]);
     }
 
     #[test]

@@ -25,6 +25,24 @@ struct OfType {
     r#type: String,
 }
 
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Why {
+    reason: &'static str,
+}
+
+/// Why a stream is refused before it is sent anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// Nobody knows who calls.
+    Unauthenticated,
+    /// Nobody can tell at the moment who calls.
+    Unavailable,
+    /// What it says of itself cannot be read.
+    InvalidNode,
+    /// It says that it is another than who calls.
+    IdentityMismatch,
+}
+
 /// Upper bounds of times, in seconds, and of sizes, in bytes; as upstream.
 const PUSH_TIMES: [f64; 8] = [0.01, 0.1, 1.0, 3.0, 5.0, 10.0, 20.0, 30.0];
 const CONVERGENCE_TIMES: [f64; 8] = [0.1, 0.5, 1.0, 3.0, 5.0, 10.0, 20.0, 30.0];
@@ -39,6 +57,7 @@ pub struct Metrics {
     rejects: Family<OfType, Counter>,
     stale: Family<OfType, Counter>,
     impostors: Counter,
+    refused: Family<Why, Counter>,
     /// By type: of those that upstream counts apart as well.
     rejects_apart: [(&'static str, Counter); 4],
     push_times: Family<OfType, Histogram>,
@@ -56,6 +75,7 @@ impl Default for Metrics {
             rejects: Family::default(),
             stale: Family::default(),
             impostors: Counter::default(),
+            refused: Family::default(),
             rejects_apart: ["cds", "eds", "lds", "rds"].map(|short| (short, Counter::default())),
             push_times: Family::new_with_constructor(|| Histogram::new(PUSH_TIMES)),
             sizes: Family::new_with_constructor(|| Histogram::new(SIZES)),
@@ -103,6 +123,11 @@ impl Metrics {
             "pilot_xds_identity_mismatches",
             "Streams refused because the node is of another namespace or service account than its caller",
             metrics.impostors.clone(),
+        );
+        registry.register(
+            "pilot_xds_refused_streams",
+            "Streams that were refused before anything was sent, by reason",
+            metrics.refused.clone(),
         );
         for (short, counter) in &metrics.rejects_apart {
             registry.register(
@@ -180,8 +205,17 @@ impl Metrics {
         self.withheld.inc_by(secrets as u64);
     }
 
-    pub(crate) fn impostor(&self) {
-        self.impostors.inc();
+    pub(crate) fn refused(&self, why: Refused) {
+        let reason = match why {
+            Refused::Unauthenticated => "unauthenticated",
+            Refused::Unavailable => "unavailable",
+            Refused::InvalidNode => "invalid_node",
+            Refused::IdentityMismatch => "identity_mismatch",
+        };
+        self.refused.get_or_create(&Why { reason }).inc();
+        if why == Refused::IdentityMismatch {
+            self.impostors.inc();
+        }
     }
 
     pub(crate) fn stale(&self, type_url: &str) {

@@ -13,7 +13,7 @@ use proto::codec::type_url;
 use proto::envoy::config::core::v3::Node as WireNode;
 use proto::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DiscoveryRequest};
 use serve::Shutdown;
-use serve::authenticate::{Authenticate, Credentials, Identity};
+use serve::authenticate::{self, Authenticate, Credentials, Identity};
 use serve::http::Peer;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -22,7 +22,7 @@ use tracing::{debug, info, warn};
 
 use crate::body::Variant;
 use crate::debug::{self, Asked, Debug, Entry, Opening, Watched};
-use crate::metrics::Connected;
+use crate::metrics::{Connected, Refused};
 use crate::session::{Event, Output, Refusal, Rejection, Reply, delta, sotw};
 use crate::{Metrics, Node, Push, Resources, proxy, secrets};
 
@@ -190,6 +190,10 @@ impl Server {
             Ok(identity) => Ok(checked.then_some(identity)),
             Err(refusal) => {
                 warn!(peer = peer_of(caller), reason = %refusal, "xDS stream refused");
+                self.metrics.refused(match refusal {
+                    authenticate::Refusal::Unavailable(_) => Refused::Unavailable,
+                    _ => Refused::Unauthenticated,
+                });
                 Err(refusal.status())
             }
         }
@@ -391,12 +395,11 @@ impl<S: Session> Stream<S> {
 
     /// The node of a caller that may call itself so.
     fn proven(&self, wire: Option<&WireNode>) -> Result<Node, Status> {
-        let node =
-            Node::parse(wire).map_err(|error| Status::invalid_argument(error.to_string()))?;
+        let node = Node::parse(wire).map_err(|error| self.unreadable(&error))?;
         if let Some(identity) = &self.identity
             && !node.is_proven_by(&identity.spiffe)
         {
-            self.server.metrics.impostor();
+            self.server.metrics.refused(Refused::IdentityMismatch);
             warn!(peer = self.peer, node = node.id, identity = %identity.spiffe,
                 namespace = node.namespace, service_account = ?node.service_account,
                 "xDS stream refused: the proxy claims a namespace or service account that is not its own");
@@ -407,10 +410,16 @@ impl<S: Session> Stream<S> {
         Ok(node)
     }
 
+    /// What becomes of a caller whose node cannot be read.
+    fn unreadable(&self, error: &dyn std::fmt::Display) -> Status {
+        self.server.metrics.refused(Refused::InvalidNode);
+        Status::invalid_argument(error.to_string())
+    }
+
     async fn admit(&mut self, wire: Option<&WireNode>) -> Result<Open<S>, Status> {
         let node = self.proven(wire)?;
         let proxy = proxy::of_node(wire.unwrap_or(&WireNode::default()), S::VARIANT)
-            .map_err(|error| Status::invalid_argument(error.to_string()))?;
+            .map_err(|error| self.unreadable(&error))?;
         let shutdown = self.server.shutdown.clone();
         let subscribed = tokio::select! {
             () = shutdown.cancelled() => None,

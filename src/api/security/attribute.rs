@@ -104,7 +104,7 @@ impl Attribute {
         match self {
             Attribute::DestinationIp | Attribute::SourceIp | Attribute::RemoteIp => is_range(value),
             Attribute::DestinationPort => value.parse::<u16>().is_ok(),
-            Attribute::Path => !is_template(value) || template(value).is_some(),
+            Attribute::Path => !is_template(value) || template(value).is_ok(),
             _ => true,
         }
     }
@@ -116,21 +116,37 @@ pub fn is_template(path: &str) -> bool {
 }
 
 /// A path of segments as Envoy writes it: `{*}` is `*`, one segment, and `{**}` is `**`, any
-/// number; nothing for one that Envoy would not take.
-pub fn template(path: &str) -> Option<String> {
+/// number.
+///
+/// # Errors
+/// Why Envoy would not take it.
+pub fn template(path: &str) -> Result<String, String> {
     let literal = |c: char| c.is_ascii_alphanumeric() || "-._~%!$&'()+,;:@=".contains(c);
     let mut rest_taken = false;
     for segment in path.trim_matches('/').split('/') {
         match segment {
-            "{*}" | "{**}" if rest_taken => return None,
+            "{*}" | "{**}" if rest_taken => {
+                return Err(format!("has {segment} after {{**}}, which takes the rest"));
+            }
             "{*}" => {}
             "{**}" => rest_taken = true,
-            _ if segment.is_empty() || !segment.chars().all(literal) => return None,
+            _ if segment.contains(['{', '}']) => {
+                return Err(format!(
+                    "has braces in {segment:?}, expected {{*}} or {{**}} as a whole segment"
+                ));
+            }
+            _ if segment.is_empty() || !segment.chars().all(literal) => {
+                return Err(format!(
+                    "has the segment {segment:?}, which a template cannot contain"
+                ));
+            }
             _ => {}
         }
     }
-    let written = path.replace("{**}", "**").replace("{*}", "*");
-    path.starts_with('/').then_some(written)
+    match path.starts_with('/') {
+        true => Ok(path.replace("{**}", "**").replace("{*}", "*")),
+        false => Err("does not start with a slash".to_owned()),
+    }
 }
 
 fn is_range(text: &str) -> bool {
@@ -188,10 +204,10 @@ mod tests {
     #[test]
     fn templates_are_whole_segments_and_end_with_the_rest() {
         let written = template("/a/{*}/b/{**}");
-        assert_eq!(written.as_deref(), Some("/a/*/b/**"));
-        assert_eq!(template("/{**}/b").as_deref(), Some("/**/b"));
+        assert_eq!(written.as_deref(), Ok("/a/*/b/**"));
+        assert_eq!(template("/{**}/b").as_deref(), Ok("/**/b"));
         for wrong in ["/{**}/{*}", "/a{*}", "a/{*}", "/a b/{*}"] {
-            assert_eq!(template(wrong), None, "{wrong}");
+            assert!(template(wrong).is_err(), "{wrong}");
         }
     }
 

@@ -1,5 +1,7 @@
 //! RequestAuthentication: which tokens are taken, from where, and by which keys.
 
+use std::sync::Arc;
+
 use serde::Deserialize;
 
 use super::TargetRef;
@@ -36,6 +38,9 @@ pub struct JwtRule {
     pub jwks_uri: String,
     /// Its keys.
     pub jwks: String,
+    /// Why proxies could not use `jwks`. No token of the issuer passes then.
+    #[serde(skip)]
+    pub unusable: Option<String>,
     /// Headers with tokens; with none of these three, `Authorization` and parameter `access_token`.
     pub from_headers: Vec<JwtHeader>,
     /// Parameters with tokens.
@@ -101,6 +106,15 @@ pub struct KeySource {
     pub issuer: String,
     /// Where its keys are; empty when the issuer is asked for that first (OpenID Connect Discovery).
     pub uri: String,
+}
+
+/// What became of fetching keys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fetched {
+    /// A JSON Web Key Set that proxies can use.
+    Keys(Arc<str>),
+    /// None are known, for this reason.
+    Failed(Arc<str>),
 }
 
 impl JwtRule {

@@ -15,7 +15,7 @@ use crate::features::Features;
 use crate::mesh_config::MeshConfig;
 use crate::mesh_networks::MeshNetworks;
 use crate::networking::service_entry::{Resolution, ServiceEntry};
-use crate::security::jwt::KeySource;
+use crate::security::jwt::{Fetched, KeySource};
 
 /// Everything that sources have told so far. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -116,8 +116,8 @@ impl World {
         }
     }
 
-    /// Replaces the keys that were fetched from one place; `None` when there are none.
-    pub fn learn(&mut self, source: KeySource, keys: Option<Arc<str>>) -> Touched {
+    /// Replaces what is known of the keys of one place; `None` when nobody asks there any more.
+    pub fn learn(&mut self, source: KeySource, keys: Option<Fetched>) -> Touched {
         let known = self.snapshot.key_sets.get(&source);
         let relations = known != keys.as_ref();
         if relations {

@@ -87,6 +87,7 @@ fn one(scope: &Scope, port: &InboundPort) -> Option<Made> {
     }
     let mut origin: Vec<Arc<ObjectRef>> = services.map(|service| service.origin.clone()).collect();
     origin.extend(port.listener.iter().map(|own| own.origin.clone()));
+    origin.extend(port.pool_origin.clone());
     origin.extend(policy.iter().flat_map(|rule| rule.origin.iter().cloned()));
     Some(Made::of(wire::Cluster { name, ..cluster }, origin))
 }

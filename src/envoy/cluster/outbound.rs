@@ -276,6 +276,8 @@ pub(super) fn one(
     cluster.typed_extension_protocol_options = options.packed().into_iter().collect();
     let mut origin: Vec<Arc<ObjectRef>> = vec![service.origin.clone()];
     origin.extend(rule.iter().flat_map(|rule| rule.origin.iter().cloned()));
+    let mode = scope.modes.origin_of_namespace(&service.id.namespace);
+    origin.extend(mode.filter(|_| !service.external).cloned());
     Some(Built {
         cluster,
         written,

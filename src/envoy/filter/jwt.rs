@@ -21,7 +21,7 @@ use super::order::filter;
 use crate::names;
 use crate::parts::{seconds, span};
 
-/// Keys of an issuer whose own are not known: a public key whose private half nobody has, as it was
+/// Keys of an issuer whose own are not known, or not usable: a public key whose private half nobody has, as it was
 /// thrown away when it was made. No token is good by it.
 const NOBODYS: &str = concat!(
     r#"{"keys":[{"kty":"RSA","e":"AQAB","n":""#,

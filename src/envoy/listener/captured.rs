@@ -114,7 +114,8 @@ pub(super) fn catch_all(scope: &Scope) -> Option<Made> {
         filter_chains: chains,
         ..Default::default()
     };
-    Some(Made::new(listener, Vec::new(), Vec::new()))
+    let origin = scope.outbound.sidecar.iter().cloned().collect();
+    Some(Made::new(listener, origin, Vec::new()))
 }
 
 /// An HTTP proxy for the workload, on loopback.

@@ -2,8 +2,11 @@
 //! every set of server names.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use api::networking::gateway::{ServerTls, ServerTlsMode};
+use api::networking::virtual_service::RouteDestination;
+use base::ObjectRef;
 use bytes::Bytes;
 use mesh::{
     GatewayPlace, GatewayServer, OutboundService, Port, Protocol, Routing, Scope, subset_of,
@@ -56,6 +59,7 @@ pub(crate) fn all(scope: &Scope) -> Vec<Made> {
             name: &name,
             written: Writer::default(),
             routes: Vec::new(),
+            origin: Vec::new(),
             looks: false,
             last: None,
         };
@@ -68,9 +72,10 @@ pub(crate) fn all(scope: &Scope) -> Vec<Made> {
             }
         }
         let (written, routes, looks) = (chains.written, chains.routes, chains.looks);
+        let led = chains.origin;
         let servers = place.servers.iter();
         let origin = servers.map(|server| server.origin.clone());
-        let origin = origin.chain(scope.security.origin());
+        let origin = origin.chain(scope.security.origin()).chain(led);
         let listener = made.entry(name.clone()).or_insert_with(|| {
             let listener = Listener {
                 name,
@@ -128,6 +133,8 @@ struct Chains<'a, 'g> {
     /// The chains, as fields of a listener.
     written: Writer,
     routes: Vec<String>,
+    /// The objects that say where connections go.
+    origin: Vec<Arc<ObjectRef>>,
     /// Whether a chain is chosen by server name, or ends TLS.
     looks: bool,
     /// TLS of the server before, of which the next has often the same.
@@ -241,8 +248,8 @@ impl<'a> Chains<'a, '_> {
         }
     }
 
-    fn opaque(&self, server: &GatewayServer) -> Vec<Filter> {
-        let mut filters = opaque(self.scope, server);
+    fn opaque(&mut self, server: &GatewayServer) -> Vec<Filter> {
+        let mut filters = opaque(self.scope, server, &mut self.origin);
         if !filters.is_empty() {
             self.guards.stand_before(&mut filters);
         }
@@ -275,6 +282,7 @@ impl<'a> Chains<'a, '_> {
                         &named(routing),
                     );
                     self.guards.stand_before(&mut filters);
+                    self.origin.extend(led_by(self.scope, routing, &rule.route));
                     self.put_opaque(names, None, filters);
                 }
             }
@@ -343,7 +351,7 @@ fn by_names(names: &[String]) -> Option<FilterChainMatch> {
 }
 
 /// Connections of a server by the first rule of VirtualServices that takes them.
-fn opaque(scope: &Scope, server: &GatewayServer) -> Vec<Filter> {
+fn opaque(scope: &Scope, server: &GatewayServer, origin: &mut Vec<Arc<ObjectRef>>) -> Vec<Filter> {
     let greets = server
         .tls()
         .is_some_and(|tls| tls.mode == ServerTlsMode::IstioMutual);
@@ -358,6 +366,7 @@ fn opaque(scope: &Scope, server: &GatewayServer) -> Vec<Filter> {
             if rule.r#match.is_empty()
                 || conditions.any(|own| applies(server, own.port, &own.gateways))
             {
+                origin.extend(led_by(scope, routing, &rule.route));
                 return opaque::to_destinations(
                     scope,
                     Side::Gateway,
@@ -369,6 +378,12 @@ fn opaque(scope: &Scope, server: &GatewayServer) -> Vec<Filter> {
         }
     }
     Vec::new()
+}
+
+/// The objects that lead connections to these destinations.
+fn led_by(scope: &Scope, routing: &Routing, to: &[RouteDestination]) -> Vec<Arc<ObjectRef>> {
+    let rules = opaque::origin(scope, to);
+    routing.origin.iter().cloned().chain(rules).collect()
 }
 
 fn admitted(server: &GatewayServer) -> impl Iterator<Item = &Routing> {

@@ -153,7 +153,7 @@ pub(crate) fn all(scope: &Scope) -> Vec<Made> {
         return own;
     }
     let services = inbound.ports.iter().flat_map(origin);
-    let origin = services.chain(scope.security.origin()).collect();
+    let origin = services.chain(decided(scope)).collect();
     let wildcards = wildcards(scope);
     let binds = if scope.features.dual_stack {
         wildcards.as_slice()
@@ -180,9 +180,15 @@ pub(crate) fn all(scope: &Scope) -> Vec<Made> {
 fn bound(scope: &Scope, port: &InboundPort, chains: Vec<FilterChain>) -> Made {
     let binds = binds(scope, port);
     let name = format!("{}_{}", binds[0], port.target);
-    let origin = origin(port).chain(scope.security.origin());
+    let origin = origin(port).chain(decided(scope));
     let listener = listener(scope, &name, &binds, port.target, chains, true);
     Made::new(listener, origin.collect(), Vec::new())
+}
+
+/// The objects that decide how every port is served.
+fn decided(scope: &Scope) -> impl Iterator<Item = Arc<ObjectRef>> {
+    let modes = scope.inbound.modes_origin.iter().cloned();
+    scope.security.origin().chain(modes)
 }
 
 fn origin(port: &InboundPort) -> impl Iterator<Item = Arc<ObjectRef>> {

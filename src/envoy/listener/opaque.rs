@@ -1,9 +1,10 @@
 //! Opaque connections to clusters: one, or several by weight, with what their rules say of
 //! connections.
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use api::networking::virtual_service::{Destination, RouteDestination};
+use base::ObjectRef;
 use bytes::Bytes;
 use mesh::{Protocol, Rule, Scope};
 use proto::envoy::config::listener::v3::Filter;
@@ -87,6 +88,15 @@ pub(crate) fn to_destinations(
     ));
     tunnel(&mut proxy, rule, "");
     stack(scope, side, port, proxy, None)
+}
+
+/// The DestinationRule that connections to these destinations are made by.
+pub(super) fn origin(scope: &Scope, to: &[RouteDestination]) -> Vec<Arc<ObjectRef>> {
+    let called = to
+        .first()
+        .and_then(|first| scope.outbound.service(&first.destination.host));
+    let rule = called.and_then(|called| called.rule.as_ref());
+    rule.map_or_else(Vec::new, |rule| rule.origin.clone())
 }
 
 /// Filters of connections to one cluster.

@@ -205,6 +205,10 @@ fn add(services: &Services<'_>, scope: &Scope, mut place: Place<'_>, table: &mut
         number => number.to_string(),
     };
     let mut origin = vec![service.origin.clone()];
+    // A Sidecar's own listener is where and what it says.
+    if place.view.port.is_some() || !place.view.bind.is_empty() {
+        origin.extend(scope.outbound.sidecar.clone());
+    }
     let (kind, chains) = match protocol {
         Protocol::HttpProxy => (Kind::Http(protocol), vec![http(false, by_port())]),
         _ if protocol.is_http() => {

@@ -13,7 +13,7 @@ use super::filter_chain::{self, L4Port, Side};
 use super::opaque::Services;
 use super::outbound::{Place, dynamic};
 use super::table::{Chain, Content};
-use super::wildcards;
+use super::{opaque, wildcards};
 use crate::{metadata, names, route, statistics};
 
 /// Chains of a port that is not HTTP, as VirtualServices say, else to the service itself.
@@ -38,6 +38,8 @@ pub(super) fn chains(
         tcp(scope, place, &routings, &mut found, &mut origin)
     };
     if !decided {
+        let rule = place.called.rule.iter();
+        origin.extend(rule.flat_map(|rule| rule.origin.iter().cloned()));
         found.push(own(services, scope, place));
     }
     (found, origin)
@@ -138,6 +140,7 @@ fn tls(
                     made.names.clone_from(&own.sni_hosts);
                     into.push(made);
                     origin.extend(routing.origin.iter().cloned());
+                    origin.extend(opaque::origin(scope, &rule.route));
                 }
             }
         }
@@ -175,6 +178,7 @@ fn tcp(
             }
             let filters = filters(scope, place, routing, &rule.route);
             origin.extend(routing.origin.iter().cloned());
+            origin.extend(opaque::origin(scope, &rule.route));
             if whole {
                 into.push(chain(Some(routing), &place.ranges, filters));
                 return true;

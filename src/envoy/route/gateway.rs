@@ -12,7 +12,7 @@ use proto::pack::Put;
 
 use super::fragment::{self, Names, Rest, Routes};
 use super::rule::{self, At};
-use super::{Made, configuration, domains, retry};
+use super::{Made, configuration, domains, hash, retry};
 
 pub(crate) fn all(scope: &Scope) -> Vec<Made> {
     let routes = scope.gateways.routes.iter();
@@ -65,7 +65,10 @@ impl Host<'_> {
         };
         let routes: Vec<&Routes> = self.routes.iter().map(|(_, _, routes)| &**routes).collect();
         let origin = self.routes.iter();
-        let origin = origin.flat_map(|(_, routing, _)| routing.origin.iter().cloned());
+        let origin = origin.flat_map(|(_, routing, _)| {
+            let own = routing.origin.iter().cloned();
+            own.chain(hash::origin(scope, routing))
+        });
         let rest = Rest::new(
             &routes,
             own.fields(),

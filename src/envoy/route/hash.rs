@@ -1,8 +1,11 @@
 //! What a consistent hash is made of.
 
+use std::sync::Arc;
+
 use api::networking::destination_rule::{ConsistentHash, TrafficPolicy};
 use api::networking::virtual_service::Destination;
-use mesh::OutboundService;
+use base::ObjectRef;
+use mesh::{OutboundService, Routing, Scope};
 use proto::envoy::config::route::v3::route_action::HashPolicy;
 use proto::envoy::config::route::v3::route_action::hash_policy::{
     ConnectionProperties, Cookie, CookieAttribute, Header, PolicySpecifier, QueryParameter,
@@ -33,6 +36,19 @@ pub(super) fn of_destination<'a>(
         .or_else(|| of_policy(subset?))
         .or_else(|| at_port(whole))
         .or_else(|| of_policy(whole?))
+}
+
+/// The DestinationRules whose hashes the rules of a VirtualService take in.
+pub(super) fn origin(scope: &Scope, routing: &Routing) -> Vec<Arc<ObjectRef>> {
+    let rules = routing.spec.http.iter().flat_map(|rule| &rule.route);
+    let hashed = rules.filter_map(|to| {
+        let called = scope.outbound.service(&to.destination.host)?;
+        of_destination(called, &to.destination)?;
+        called.rule.as_ref()
+    });
+    hashed
+        .flat_map(|rule| rule.origin.iter().cloned())
+        .collect()
 }
 
 fn of_policy(policy: &TrafficPolicy) -> Option<&ConsistentHash> {

@@ -22,7 +22,7 @@ use proto::writer::Writer;
 use super::domains::Domain;
 use super::fragment::{Host, Names, Rest, Routes};
 use super::rule::At;
-use super::{action, domains, matching, retry, rule, session};
+use super::{action, domains, hash, matching, retry, rule, session};
 use crate::listener::captured::elsewhere;
 use crate::memo::{Memo, Same};
 use crate::parts::seconds;
@@ -202,6 +202,7 @@ pub(super) fn of_port<'a>(
             by_port.insert(80, Vec::new());
         }
         let routes = Rc::new(routes);
+        let hashes: Rc<[_]> = hash::origin(scope, routing).into();
         for (number, served) in by_port {
             routed.extend(served.iter().map(|called| called.service.id.host.as_str()));
             wrapped.push(Wrapper {
@@ -210,6 +211,7 @@ pub(super) fn of_port<'a>(
                 served,
                 routes: routes.clone(),
                 routing,
+                hashes: hashes.clone(),
             });
         }
     }
@@ -262,14 +264,17 @@ struct Wrapper<'a> {
     served: Vec<&'a Arc<OutboundService>>,
     routes: Rc<Routes>,
     routing: &'a Routing,
+    /// The DestinationRules whose hashes the routes take in.
+    hashes: Rc<[Arc<ObjectRef>]>,
 }
 
 impl Wrapper<'_> {
     fn rest(&self, making: &Making<'_>, called: Option<&OutboundService>) -> Arc<Rest> {
         let own = called.map(|called| called.service.origin.clone());
-        let origin = own.into_iter().chain(self.routing.origin.iter().cloned());
+        let led = self.routing.origin.iter().chain(&*self.hashes).cloned();
         let host = host_of(making.scope, called, &making.plain);
-        Arc::new(Rest::new(&[&self.routes], host, origin.collect()))
+        let origin = own.into_iter().chain(led).collect();
+        Arc::new(Rest::new(&[&self.routes], host, origin))
     }
 }
 
@@ -305,7 +310,9 @@ fn default_of(making: &Making<'_>, called: &Arc<OutboundService>, port: &Port) -
             ..Routes::default()
         };
         let host = host_of(&part.0, Some(called), &making.plain);
-        let origin = vec![called.service.origin.clone()];
+        let mut origin = vec![called.service.origin.clone()];
+        let hash = hash::of_service(called, port.number).and(called.rule.as_ref());
+        origin.extend(hash.iter().flat_map(|rule| rule.origin.iter().cloned()));
         Arc::new(Rest::new(&[&routes], host, origin))
     })
 }

@@ -2,11 +2,14 @@
 
 use api::mesh_config::MeshConfig;
 use api::security::authorization_policy::Action;
+use api::security::jwt::Fetched;
 use api::snapshot::{Locality, World, read};
 use serde_json::{Value, json};
 
 use super::Keys;
 use crate::{Flavour, Proxy, Security, compile};
+
+const KEYS: &str = r#"{"keys":[{"kty":"oct","k":"YQ"}]}"#;
 
 fn world(objects: &[Value]) -> World {
     let mut world = World::new("cluster.local");
@@ -97,14 +100,15 @@ fn tokens_of_a_request_authentication_that_cannot_be_read_are_refused() {
 #[test]
 fn issuers_are_ordered_by_name_and_have_the_keys_that_were_fetched() {
     let rules = json!({"jwtRules": [{"issuer": "z", "jwksUri": "http://z"},
-        {"issuer": "a", "jwks": "{}"}, {"issuer": "m"}]});
+        {"issuer": "a", "jwks": KEYS}, {"issuer": "m"}]});
     let mut world = world(&[tokens("shop", "some", &rules)]);
     let snapshot = world.snapshot().clone();
     let policy = snapshot.request_authentications.values().next();
     let rule = &policy.expect("one").spec.jwt_rules[0];
     let source = rule.key_source().expect("a place");
-    assert!(world.learn(source.clone(), Some("keys".into())).relations);
-    assert!(!world.learn(source, Some("keys".into())).relations);
+    let fetched = || Some(Fetched::Keys("keys".into()));
+    assert!(world.learn(source.clone(), fetched()).relations);
+    assert!(!world.learn(source, fetched()).relations);
     let security = security(&world, &proxy("sidecar", "shop", &json!({})));
     let found: Vec<(&str, &Keys)> = security
         .issuers
@@ -113,7 +117,7 @@ fn issuers_are_ordered_by_name_and_have_the_keys_that_were_fetched() {
         .collect();
     let known = |text: &str| Keys::Known(text.into());
     let expected = [
-        ("a", &known("{}")),
+        ("a", &known(KEYS)),
         ("m", &Keys::None),
         ("z", &known("keys")),
     ];
@@ -193,4 +197,49 @@ fn conditions_that_no_proxy_can_be_told_are_problems() {
         "spec.rules[0].to[0].operation",
     ];
     assert_eq!(fields, expected);
+}
+
+#[test]
+fn an_issuer_without_usable_keys_is_closed_and_a_problem_of_its_field() {
+    let rules = json!({"jwtRules": [
+        {"issuer": "a", "jwks": KEYS},
+        {"issuer": "b", "jwks": "{\"keys\":[]}"},
+        {"issuer": "c", "jwksUri": "https://c/keys"},
+        {"issuer": "https://d"},
+        {"issuer": "e", "jwksUri": "https://e/keys"}]});
+    let mut world = world(&[tokens("shop", "some", &rules)]);
+    let snapshot = world.snapshot().clone();
+    let policy = snapshot.request_authentications.values().next();
+    for rule in &policy.expect("one").spec.jwt_rules[2..4] {
+        let failed = Fetched::Failed("status 404".into());
+        world.learn(rule.key_source().expect("a place"), Some(failed));
+    }
+    let sidecar = proxy("sidecar", "shop", &json!({}));
+    let found: Vec<bool> = security(&world, &sidecar)
+        .issuers
+        .iter()
+        .map(|own| own.keys == Keys::None)
+        .collect();
+    assert_eq!(found, [false, true, true, true, true]);
+    // The last was not asked yet.
+    let (_, problems) = compile(world.snapshot());
+    let said: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    let expected = [
+        (
+            "spec.jwtRules[1].jwks has no keys, expected a JSON Web Key Set",
+            "good",
+        ),
+        (
+            "spec.jwtRules[2].jwksUri keys cannot be fetched from \"https://c/keys\": status 404",
+            "good",
+        ),
+        (
+            "spec.jwtRules[3].issuer keys cannot be fetched from where \"https://d\" says",
+            "good",
+        ),
+    ];
+    assert_eq!(said.len(), expected.len(), "{said:#?}");
+    for (said, (start, end)) in said.iter().zip(expected) {
+        assert!(said.contains(start) && said.ends_with(end), "{said}");
+    }
 }

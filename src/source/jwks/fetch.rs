@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use api::security::jwt::KeySource;
+use api::security::key_set;
 use bytes::Bytes;
 use http::header::{ACCEPT, LOCATION};
 use http::{Request, Uri};
@@ -21,6 +22,8 @@ use hyper_util::rt::TokioExecutor;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use serde_json::Value;
+
+use super::Metrics;
 
 /// Further roots that servers of keys may have certificates of, as upstream mounts them.
 const EXTRA_ROOTS: &str = "/cacerts/extra.pem";
@@ -126,11 +129,12 @@ impl std::error::Error for OutOfBounds {}
 pub struct Fetcher {
     client: Client<HttpsConnector<HttpConnector<Resolver>>, Empty<Bytes>>,
     blocked: Arc<Blocked>,
+    metrics: Metrics,
 }
 
 impl Fetcher {
     /// One that trusts the roots of this machine, and those beside them that upstream mounts.
-    pub fn new(blocked: Blocked) -> Self {
+    pub fn new(blocked: Blocked, metrics: Metrics) -> Self {
         let blocked = Arc::new(blocked);
         let mut roots = rustls::RootCertStore::empty();
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
@@ -154,7 +158,11 @@ impl Fetcher {
         let client = Client::builder(TokioExecutor::new())
             .pool_max_idle_per_host(0)
             .build(connector);
-        Fetcher { client, blocked }
+        Fetcher {
+            client,
+            blocked,
+            metrics,
+        }
     }
 
     /// The keys of a source.
@@ -172,7 +180,9 @@ impl Fetcher {
             key_set(text)
         };
         let waited = tokio::time::timeout(patience, fetching).await;
-        waited.unwrap_or_else(|_| Err(format!("no answer within {patience:?}")))
+        let fetched = waited.unwrap_or_else(|_| Err(format!("no answer within {patience:?}")));
+        self.metrics.count(fetched.is_ok());
+        fetched
     }
 
     async fn discover(&self, issuer: &str) -> Result<String, String> {
@@ -245,11 +255,8 @@ fn chain(error: &dyn std::error::Error) -> String {
 
 /// The text of a key set: nothing else that a user's address leads to is told to proxies.
 fn key_set(text: String) -> Result<Arc<str>, String> {
-    let found: Value = serde_json::from_str(&text).map_err(|_| "no JSON".to_owned())?;
-    match found["keys"].is_array() {
-        true => Ok(text.into()),
-        false => Err("no JSON Web Key Set: it has no list of keys".to_owned()),
-    }
+    let judged = key_set::check(&text).map_err(|reason| format!("the answer {reason}"));
+    judged.map(|()| text.into())
 }
 
 #[cfg(test)]
@@ -281,8 +288,8 @@ mod tests {
 
     #[test]
     fn only_key_sets_are_taken() {
-        assert!(key_set(r#"{"keys":[]}"#.to_owned()).is_ok());
-        for wrong in ["", "secret", r#"{"keys":{}}"#, "[]"] {
+        assert!(key_set(r#"{"keys":[{"kty":"oct","k":"YQ"}]}"#.to_owned()).is_ok());
+        for wrong in ["", "secret", r#"{"keys":{}}"#, "[]", r#"{"keys":[]}"#] {
             assert!(key_set(wrong.to_owned()).is_err(), "{wrong}");
         }
     }

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::security::jwt::KeySource;
+use api::security::jwt::{Fetched, KeySource};
 use tokio::time::Instant;
 
 use super::Pace;
 
-/// What is told of a source: its keys, or that there are none.
-pub(super) type Told = (KeySource, Option<Arc<str>>);
+/// What is told of a source: its keys, why there are none, or that nobody needs them any more.
+pub(super) type Told = (KeySource, Option<Fetched>);
 
 /// The keys that are wanted.
 pub(super) struct Keyring {
@@ -22,8 +22,9 @@ pub(super) struct Keyring {
 
 struct Entry {
     patience: Duration,
-    keys: Option<Arc<str>>,
-    /// When these were fetched.
+    /// What was told.
+    known: Option<Fetched>,
+    /// When keys were fetched.
     since: Option<Instant>,
     /// When to fetch next; none while that goes on.
     due: Option<Instant>,
@@ -48,7 +49,7 @@ impl Keyring {
         let mut told = Vec::new();
         self.entries.retain(|source, entry| {
             let stays = wanted.contains_key(source);
-            if !stays && entry.keys.is_some() {
+            if !stays && entry.known.is_some() {
                 told.push((source.clone(), None));
             }
             stays
@@ -56,7 +57,7 @@ impl Keyring {
         for (source, patience) in wanted {
             let entry = self.entries.entry(source.clone()).or_insert(Entry {
                 patience: *patience,
-                keys: None,
+                known: None,
                 since: None,
                 due: Some(now),
                 failures: 0,
@@ -86,30 +87,31 @@ impl Keyring {
     pub(super) fn fetched(
         &mut self,
         source: &KeySource,
-        keys: Option<Arc<str>>,
+        keys: Result<Arc<str>, String>,
         now: Instant,
     ) -> Option<Told> {
         let pace = self.pace;
         // Nobody may want it any more.
         let entry = self.entries.get_mut(source)?;
-        let before = entry.keys.clone();
+        let before = entry.known.clone();
         match keys {
-            Some(keys) => {
-                entry.keys = Some(keys);
+            Ok(keys) => {
+                entry.known = Some(Fetched::Keys(keys));
                 entry.since = Some(now);
                 entry.failures = 0;
                 entry.due = Some(now + pace.refresh);
             }
-            None => {
+            Err(reason) => {
                 let pause = pace.retry.saturating_mul(1 << entry.failures.min(16));
                 entry.failures += 1;
                 entry.due = Some(now + pause.min(pace.longest));
-                if entry.since.is_some_and(|since| now - since >= pace.expiry) {
-                    entry.keys = None;
+                // Keys stay good for long.
+                if entry.since.is_none_or(|since| now - since >= pace.expiry) {
+                    entry.known = Some(Fetched::Failed(reason.into()));
                 }
             }
         }
-        (before != entry.keys).then(|| (source.clone(), entry.keys.clone()))
+        (before != entry.known).then(|| (source.clone(), entry.known.clone()))
     }
 
     /// Whether everything that was wanted at the start was asked for once.
@@ -121,8 +123,9 @@ impl Keyring {
 
 #[cfg(test)]
 mod tests {
-    use super::{Instant, KeySource, Keyring, Pace};
+    use super::{Fetched, Instant, KeySource, Keyring, Pace};
     use std::collections::BTreeMap;
+    use std::sync::Arc;
     use std::time::Duration;
 
     fn source() -> KeySource {
@@ -130,6 +133,10 @@ mod tests {
             issuer: "me".to_owned(),
             uri: "http://keys".to_owned(),
         }
+    }
+
+    fn lost() -> Result<Arc<str>, String> {
+        Err("lost".to_owned())
     }
 
     fn wanting() -> (Keyring, Instant) {
@@ -147,8 +154,8 @@ mod tests {
         assert_eq!(keyring.due(now).len(), 1);
         assert_eq!(keyring.due(now).len(), 0);
         assert!(!keyring.is_complete());
-        let told = keyring.fetched(&source(), Some("a".into()), now);
-        assert_eq!(told, Some((source(), Some("a".into()))));
+        let told = keyring.fetched(&source(), Ok("a".into()), now);
+        assert_eq!(told, Some((source(), Some(Fetched::Keys("a".into())))));
         assert!(keyring.is_complete());
         assert_eq!(keyring.next(), Some(now + Pace::default().refresh));
     }
@@ -156,20 +163,23 @@ mod tests {
     #[test]
     fn keys_stay_while_they_cannot_be_fetched_again_but_not_for_ever() {
         let (mut keyring, now) = wanting();
-        keyring.fetched(&source(), Some("a".into()), now);
+        keyring.fetched(&source(), Ok("a".into()), now);
         let later = now + Duration::from_secs(24 * 60 * 60);
-        assert_eq!(keyring.fetched(&source(), None, later), None);
+        assert_eq!(keyring.fetched(&source(), lost(), later), None);
         let long = now + Pace::default().expiry;
-        let told = keyring.fetched(&source(), None, long);
-        assert_eq!(told, Some((source(), None)));
+        let told = keyring.fetched(&source(), lost(), long);
+        assert_eq!(told, Some((source(), Some(Fetched::Failed("lost".into())))));
     }
 
     #[test]
     fn failures_are_tried_again_ever_more_rarely() {
         let (mut keyring, now) = wanting();
         let mut pauses = Vec::new();
-        for _ in 0..8 {
-            assert_eq!(keyring.fetched(&source(), None, now), None);
+        for attempt in 0..8 {
+            let told = keyring.fetched(&source(), lost(), now);
+            let failed = (source(), Some(Fetched::Failed("lost".into())));
+            // The same reason is told once.
+            assert_eq!(told, (attempt == 0).then_some(failed));
             pauses.push((keyring.next().expect("a next try") - now).as_secs());
         }
         assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 60, 60]);
@@ -180,9 +190,9 @@ mod tests {
     fn keys_that_nobody_wants_are_forgotten() {
         let (mut keyring, now) = wanting();
         keyring.due(now);
-        keyring.fetched(&source(), Some("a".into()), now);
+        keyring.fetched(&source(), Ok("a".into()), now);
         assert_eq!(keyring.want(&BTreeMap::new(), now), [(source(), None)]);
-        assert_eq!(keyring.fetched(&source(), Some("b".into()), now), None);
+        assert_eq!(keyring.fetched(&source(), Ok("b".into()), now), None);
         assert_eq!(keyring.next(), None);
     }
 }

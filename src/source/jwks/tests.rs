@@ -3,16 +3,18 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use api::security::jwt::KeySource;
+use api::security::jwt::{Fetched, KeySource};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
-use super::{Blocked, Fetcher, Pace, Wanted, follow};
+use super::{Blocked, Fetcher, Metrics, Pace, Wanted, follow};
 use crate::Change;
 
 const SOON: Duration = Duration::from_secs(10);
+const ONE: &str = r#"{"keys":[{"kty":"oct","k":"MQ"}]}"#;
+const TWO: &str = r#"{"keys":[{"kty":"oct","k":"Mg"}]}"#;
 
 /// Path, status, further header and body.
 type Answer = [String; 4];
@@ -99,20 +101,21 @@ async fn next(changes: &mut mpsc::Receiver<Vec<Change>>) -> Vec<Change> {
 #[tokio::test]
 async fn keys_are_told_and_told_again_when_they_change() {
     let server = Server::start().await;
-    server.answer("/keys", "200 OK", "", r#"{"keys":[1]}"#);
+    server.answer("/keys", "200 OK", "", ONE);
     let own = source("me", server.at("/keys"));
     let (_sender, receiver) = watch::channel(wanted(std::slice::from_ref(&own)));
     let (told, mut changes) = mpsc::channel(8);
-    let fetcher = Fetcher::new(Blocked::default());
+    let fetcher = Fetcher::new(Blocked::default(), Metrics::default());
     tokio::spawn(follow(receiver, fetcher, quick(), told));
-    let keys = |text: &str| Change::Keys(own.clone(), Some(text.into()));
+    let keys = |text: &str| Change::Keys(own.clone(), Some(Fetched::Keys(text.into())));
     let first = next(&mut changes).await;
-    assert_eq!(first, [keys(r#"{"keys":[1]}"#), Change::Complete]);
-    // What is no key set, or no answer, leaves the keys that are known.
+    assert_eq!(first, [keys(ONE), Change::Complete]);
+    // What proxies could not use, or no answer, leaves the keys that are known.
+    server.answer("/keys", "200 OK", "", r#"{"keys":[]}"#);
     server.answer("/keys", "200 OK", "", "nonsense");
-    server.answer("/keys", "500 Oh", "", r#"{"keys":[3]}"#);
-    server.answer("/keys", "200 OK", "", r#"{"keys":[2]}"#);
-    assert_eq!(next(&mut changes).await, [keys(r#"{"keys":[2]}"#)]);
+    server.answer("/keys", "500 Oh", "", ONE);
+    server.answer("/keys", "200 OK", "", TWO);
+    assert_eq!(next(&mut changes).await, [keys(TWO)]);
 }
 
 #[tokio::test]
@@ -121,12 +124,17 @@ async fn what_cannot_be_fetched_holds_nobody_up() {
     let own = source("me", server.at("/keys"));
     let (sender, receiver) = watch::channel(wanted(std::slice::from_ref(&own)));
     let (told, mut changes) = mpsc::channel(8);
-    let fetcher = Fetcher::new(Blocked::default());
+    let metrics = Metrics::default();
+    let fetcher = Fetcher::new(Blocked::default(), metrics.clone());
     tokio::spawn(follow(receiver, fetcher, quick(), told));
-    assert_eq!(next(&mut changes).await, [Change::Complete]);
-    server.answer("/keys", "200 OK", "", r#"{"keys":[]}"#);
-    let keys = Change::Keys(own.clone(), Some(r#"{"keys":[]}"#.into()));
+    let failed = |reason: &str| Change::Keys(own.clone(), Some(Fetched::Failed(reason.into())));
+    let first = next(&mut changes).await;
+    assert_eq!(first, [failed("status 404 Not Found"), Change::Complete]);
+    server.answer("/keys", "200 OK", "", ONE);
+    let keys = Change::Keys(own.clone(), Some(Fetched::Keys(ONE.into())));
     assert_eq!(next(&mut changes).await, [keys]);
+    let (succeeded, failed) = metrics.counts();
+    assert!(succeeded > 0 && failed > 0, "{succeeded}, {failed}");
     sender.send_replace(wanted(&[]));
     assert_eq!(next(&mut changes).await, [Change::Keys(own, None)]);
 }
@@ -142,20 +150,20 @@ async fn issuers_are_asked_where_their_keys_are_and_redirections_are_followed() 
         &configuration,
     );
     server.answer("/moved", "302 Found", "location: /keys\r\n", "");
-    server.answer("/keys", "200 OK", "", r#"{"keys":[]}"#);
-    let fetcher = Fetcher::new(Blocked::default());
+    server.answer("/keys", "200 OK", "", ONE);
+    let fetcher = Fetcher::new(Blocked::default(), Metrics::default());
     let found = fetcher
         .keys(&source(&server.at("/"), String::new()), SOON)
         .await;
-    assert_eq!(found.as_deref(), Ok(r#"{"keys":[]}"#));
+    assert_eq!(found.as_deref(), Ok(ONE));
 }
 
 #[tokio::test]
 async fn nothing_is_fetched_from_where_it_is_out_of_bounds() {
     let server = Server::start().await;
-    server.answer("/keys", "200 OK", "", r#"{"keys":[]}"#);
+    server.answer("/keys", "200 OK", "", ONE);
     let blocked = Blocked::parse("127.0.0.0/8,::1/128").expect("ranges");
-    let fetcher = Fetcher::new(blocked);
+    let fetcher = Fetcher::new(blocked, Metrics::default());
     let by_name = server.at("/keys").replace("127.0.0.1", "localhost");
     for uri in [server.at("/keys"), by_name] {
         let found = fetcher.keys(&source("me", uri.clone()), SOON).await;

@@ -381,23 +381,33 @@ async fn secrets_are_given_to_those_whose_they_are_and_every_other_attempt_count
         ),
     ];
     let mut running = running(Access::Authenticated(Arc::new(ByToken))).await;
-    let (mut withheld, mut impostors) = (0, 0);
+    let (mut withheld, mut impostors, mut unknown, mut unreadable) = (0, 0, 0, 0);
     for (name, attempt, expected) in table {
         let outcome = attempt.made(&mut running).await;
         assert_eq!(outcome, expected, "{name}");
         match outcome {
             Outcome::Given(given) => withheld += attempt.asks.len() - given.len(),
             Outcome::Refused(Code::PermissionDenied) => impostors += 1,
-            Outcome::Refused(_) => {}
+            Outcome::Refused(Code::Unauthenticated) => unknown += 1,
+            Outcome::Refused(Code::InvalidArgument) => unreadable += 1,
+            Outcome::Refused(other) => panic!("{name} is refused with {other}"),
         }
     }
+    // Not one is refused without being counted.
     let text = render(&running.registry);
-    for (metric, count) in [
-        ("pilot_sds_certificate_errors_total", withheld),
-        ("pilot_xds_identity_mismatches", impostors),
+    let refused = |reason: &str| format!("pilot_xds_refused_streams{{reason=\"{reason}\"}}");
+    for (metric, count, least) in [
+        ("pilot_sds_certificate_errors_total", withheld, 6),
+        ("pilot_xds_identity_mismatches", impostors, 6),
+        (&refused("identity_mismatch"), impostors, 6),
+        (&refused("unauthenticated"), unknown, 3),
+        (&refused("invalid_node"), unreadable, 2),
     ] {
         let sample = format!("\n{metric} {count}\n");
-        assert!(count > 5 && text.contains(&sample), "{sample} in {text}");
+        assert!(
+            count >= least && text.contains(&sample),
+            "{sample} in {text}"
+        );
     }
     running.shutdown.cancel();
 }

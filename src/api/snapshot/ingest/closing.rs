@@ -9,6 +9,7 @@ use crate::networking::WorkloadSelector;
 use crate::security::TargetRef;
 use crate::security::authorization_policy::{Action, AuthorizationPolicy, Rule};
 use crate::security::jwt::{JwtRule, RequestAuthentication};
+use crate::security::key_set;
 use crate::security::peer_authentication::{Mode, MutualTls, PeerAuthentication};
 use crate::snapshot::{Meta, Object};
 
@@ -64,14 +65,20 @@ pub(super) fn authorization_policy(meta: Meta, object: &Value) -> Object<Authori
 }
 
 pub(super) fn request_authentication(meta: Meta, object: &Value) -> Object<RequestAuthentication> {
-    closing(meta, object, |reach, reason| RequestAuthentication {
+    let mut policy = closing(meta, object, |reach, reason| RequestAuthentication {
         selector: reach.selector,
         target_ref: reach.target_ref,
         target_refs: reach.target_refs,
         // Of no issuer and without keys: it refuses every token.
         jwt_rules: vec![JwtRule::default()],
         unreadable: Some(reason),
-    })
+    });
+    for rule in &mut policy.spec.jwt_rules {
+        if !rule.jwks.is_empty() {
+            rule.unusable = key_set::check(&rule.jwks).err();
+        }
+    }
+    policy
 }
 
 pub(super) fn peer_authentication(meta: Meta, object: &Value) -> Object<PeerAuthentication> {

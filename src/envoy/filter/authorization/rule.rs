@@ -279,7 +279,7 @@ impl Reading<'_> {
                     name: "uri-template".to_owned(),
                     typed_config: Some(
                         UriTemplateMatchConfig {
-                            path_template: template(value)?,
+                            path_template: template(value).ok()?,
                         }
                         .pack(),
                     ),

@@ -94,7 +94,7 @@ pub fn start(
     let ends = shutdown.clone();
     let fetching = jwks::follow(
         view.keys.clone(),
-        Fetcher::new(keys.blocked),
+        Fetcher::new(keys.blocked, metrics.keys.clone()),
         keys.pace,
         changes.clone(),
     );

@@ -36,6 +36,7 @@ pub struct Metrics {
     compiled: Histogram,
     failures: Counter,
     pub(super) events: source::kube::Metrics,
+    pub(super) keys: source::jwks::Metrics,
 }
 
 impl Metrics {
@@ -48,6 +49,7 @@ impl Metrics {
             compiled: Histogram::new(COMPILE_TIMES),
             failures: Counter::default(),
             events: source::kube::Metrics::register(registry),
+            keys: source::jwks::Metrics::register(registry),
         };
         let info = Family::<OfVersion, Gauge>::default();
         let version = super::super::VERSION;
