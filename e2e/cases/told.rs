@@ -1,5 +1,8 @@
 //! What people are told on their own objects.
 
+mod proxy;
+mod replicas;
+
 use e2e::{cluster, eventually::eventually, mesh};
 use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::{Value, json};

@@ -485,7 +485,7 @@ async fn a_proxy_that_refuses_blames_one_object_and_hinders_nobody() {
     let mut refused = running.debug.connections.refused();
     let blamed = |refused: &crate::Refused| {
         let refusals = refused.values().flat_map(|of_stream| of_stream.iter());
-        crate::blame(refusals)
+        crate::blame::blame(refusals)
     };
     let asks = || vec![first(CLUSTER, &[])];
     let (says, mut hostile) = open(&mut running, None, asks()).await.expect("open");
