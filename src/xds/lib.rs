@@ -16,7 +16,7 @@ pub mod session;
 
 pub use envoy::{Resource, Resources, Table};
 
-pub use debug::{Connections, Debug, Refused, Written};
+pub use debug::{Ask, Connections, Debug, Refused, Written};
 pub use metrics::Metrics;
 pub use node::{InvalidNode, Node};
 pub use push::{Push, push};

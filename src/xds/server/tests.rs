@@ -96,7 +96,7 @@ async fn running(access: Access) -> Running {
         authenticate: None,
         system_namespace: "shop".to_owned(),
         cluster: "c1".to_owned(),
-        written: watch::channel(crate::Written::default()).1,
+        written: Arc::new(crate::Written::default),
     };
     let mut registry = registry("pilot");
     let shutdown = Shutdown::new();
