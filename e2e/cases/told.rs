@@ -1,5 +1,6 @@
 //! What people are told on their own objects.
 
+mod dashboards;
 mod proxy;
 mod replicas;
 
