@@ -7,6 +7,7 @@ pub mod audit;
 pub mod cluster;
 pub mod configuration;
 pub mod contents;
+pub mod dashboards;
 pub mod diagnose;
 pub mod eventually;
 pub mod exec;

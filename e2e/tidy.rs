@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use e2e::dashboards;
+
 /// Crates that decide and therefore cannot act, and the words they may not contain.
 const PURE_CRATES: [&str; 11] = [
     "base",
@@ -179,6 +181,21 @@ fn paths_in(text: &str) -> BTreeSet<String> {
         })
         .map(str::to_owned)
         .collect()
+}
+
+/// What dashboards ask for and is not told stands in the page, by name or as `prefix_*`.
+#[test]
+fn the_page_says_which_series_of_dashboards_are_absent() {
+    let page = read(&root().join("docs/observing.md"));
+    for series in dashboards::ASKED.iter().filter(|series| series.is_absent) {
+        let prefix = series.name.split('_').next().unwrap_or_default();
+        let said = [format!("`{}`", series.name), format!("`{prefix}_*`")];
+        assert!(
+            said.iter().any(|said| page.contains(said)),
+            "{}",
+            series.name
+        );
+    }
 }
 
 #[test]

@@ -1,5 +1,9 @@
 //! What people are told on their own objects.
 
+mod dashboards;
+mod proxy;
+mod replicas;
+
 use e2e::{cluster, eventually::eventually, mesh};
 use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::{Value, json};

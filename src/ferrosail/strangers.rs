@@ -459,7 +459,6 @@ fn admission_reviews() {
     let (_, follow) = watch::channel(Some(Arc::new(webhook::settings::Injection {
         settings: inject::Settings::parse(config, "{}").ok(),
         mesh: inject::MeshConfig::default(),
-        mesh_text: String::new(),
         nodes: Default::default(),
     })));
     let mut registry = registry("pilot");

@@ -1,6 +1,8 @@
 //! The mesh configuration as far as injection reads it: defaults, what an installation writes over
 //! them, and the proxy config that a pod's annotation writes over those.
 
+mod whole;
+
 use serde_json::{Map, Value, json};
 
 use crate::pod::annotation;

@@ -1,6 +1,8 @@
 //! The metric registry and its exposition in Prometheus' text format.
 //! Counters keep the names they are registered with: upstream's dashboards ask for them without a `_total` suffix.
 
+mod process;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -19,7 +21,7 @@ struct Build {
     tag: &'static str,
 }
 
-/// A registry that already names this build: `istio_build{component,tag} 1`.
+/// A registry that already names this build, `istio_build{component,tag} 1`, and says what the process takes.
 /// `component` is upstream's word: `pilot`, `agent`, `operator`.
 pub fn registry(component: &'static str) -> Registry {
     let mut registry = Registry::default();
@@ -27,6 +29,7 @@ pub fn registry(component: &'static str) -> Registry {
     let tag = env!("CARGO_PKG_VERSION");
     build.get_or_create(&Build { component, tag }).set(1);
     registry.register("istio_build", "Istio component build info", build);
+    registry.register_collector(Box::new(process::Process));
     registry
 }
 

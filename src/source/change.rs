@@ -7,6 +7,8 @@ use api::snapshot::{Item, Key, Kind, read};
 use base::{ObjectRef, Problem, Severity};
 use serde_json::Value;
 
+use crate::written;
+
 /// Key of the mesh configuration in its ConfigMap.
 const MESH: &str = "mesh";
 
@@ -29,6 +31,8 @@ pub enum Change {
     RefuseMesh(Problem),
     /// Keys of an issuer of tokens were fetched, or cannot be; `None` when nobody needs them any more.
     Keys(KeySource, Option<Fetched>),
+    /// What was written of what was told just before: an object of Istio's API as JSON, or the mesh configuration.
+    Written(Id, Arc<str>),
     /// A source has told everything that it knew at its start.
     Complete,
 }
@@ -57,7 +61,7 @@ impl MeshMap {
 
 /// What an object is to the mesh.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Id {
+pub enum Id {
     /// The ConfigMap with the mesh configuration.
     Mesh,
     /// One of the kinds that the mesh reads.
@@ -107,8 +111,15 @@ impl Id {
     /// The changes that this object makes.
     pub fn told(self, object: &Value) -> Vec<Change> {
         match self {
-            Id::Mesh => vec![mesh_config(object)],
+            Id::Mesh => {
+                let change = mesh_config(object);
+                let text = object["data"][MESH].as_str().unwrap_or_default();
+                let written = matches!(change, Change::Configure(_));
+                let written = written.then(|| Change::Written(Id::Mesh, text.into()));
+                [change].into_iter().chain(written).collect()
+            }
             Id::Object(kind, key) => {
+                let id = Id::Object(kind, key.clone());
                 let (change, refused) = match read(object) {
                     Ok(Some(item)) => (Change::Put(Box::new(item)), None),
                     Ok(None) => (Change::Remove(kind, key), None),
@@ -116,12 +127,16 @@ impl Id {
                 };
                 let finding = judged(object, refused);
                 let judge = finding.map(|finding| Change::Judge(Box::new(finding)));
-                [change].into_iter().chain(judge).collect()
+                let written = is_of_istio(object).then(|| written::of_object(object));
+                let written = written.map(|text| Change::Written(id, text));
+                [change].into_iter().chain(judge).chain(written).collect()
             }
             Id::Judged(subject) => {
+                let id = Id::Judged(subject.clone());
                 let nothing = || Finding::of(&Value::Null, subject, Vec::new());
                 let finding = judged(object, None).unwrap_or_else(nothing);
-                vec![Change::Judge(Box::new(finding))]
+                let judge = Change::Judge(Box::new(finding));
+                vec![judge, Change::Written(id, written::of_object(object))]
             }
         }
     }
@@ -136,6 +151,13 @@ impl Id {
             }
         }
     }
+}
+
+/// Whether an object is of Istio's API.
+fn is_of_istio(object: &Value) -> bool {
+    let text = |field: &str| object[field].as_str().unwrap_or_default();
+    let (group, _) = text("apiVersion").split_once('/').unwrap_or_default();
+    api::crds::schema(group, text("kind")).is_some()
 }
 
 /// What is known of an object of Istio's API, if anything: the same errors that the webhook would have told, which

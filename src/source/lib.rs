@@ -7,5 +7,7 @@ pub mod jwks;
 pub mod kube;
 mod roster;
 pub mod store;
+mod written;
 
 pub use change::{Change, MeshMap};
+pub use written::Texts;

@@ -18,10 +18,11 @@ use tracing::{info, warn};
 
 use crate::Change;
 use crate::change::Id;
+use crate::jwks::Wanted;
+use crate::written::Texts;
 
 /// What is known of objects, as far as anything is.
 pub type Findings = OrdMap<ObjectRef, Arc<Finding>>;
-use crate::jwks::Wanted;
 
 /// Batches that wait; sources wait when it is full.
 const WAITING: usize = 1024;
@@ -40,6 +41,8 @@ pub struct View {
     pub findings: watch::Receiver<Findings>,
     /// Keys of issuers that somebody is to fetch; told before the rest is handed out.
     pub keys: watch::Receiver<Wanted>,
+    /// What people wrote, of the latest moment; nobody is notified.
+    pub texts: watch::Receiver<Texts>,
 }
 
 /// The owner of the world.
@@ -50,6 +53,7 @@ pub struct Store {
     worlds: watch::Sender<Option<World>>,
     findings: watch::Sender<Findings>,
     keys: watch::Sender<Wanted>,
+    texts: watch::Sender<Texts>,
 }
 
 impl Store {
@@ -64,6 +68,7 @@ impl Store {
         let (worlds, worlds_view) = watch::channel(None);
         let (findings, findings_view) = watch::channel(Findings::new());
         let (keys, keys_view) = watch::channel(Wanted::default());
+        let (texts, texts_view) = watch::channel(Texts::default());
         let store = Store {
             state: State::new(domain, features, sources),
             changes,
@@ -71,12 +76,14 @@ impl Store {
             worlds,
             findings,
             keys,
+            texts,
         };
         let view = View {
             snapshots: snapshots_view,
             worlds: worlds_view,
             findings: findings_view,
             keys: keys_view,
+            texts: texts_view,
         };
         (store, sender, view)
     }
@@ -122,6 +129,10 @@ impl Store {
             known.clone_from(now);
             differs
         });
+        self.texts.send_if_modified(|known| {
+            known.clone_from(&self.state.texts);
+            false
+        });
         let world = self.state.world.clone();
         let snapshot = touched
             .relations
@@ -166,6 +177,7 @@ pub struct State {
     world: World,
     incomplete: usize,
     findings: Findings,
+    texts: Texts,
     /// Keys of `findings`.
     judged: BTreeMap<Id, ObjectRef>,
 }
@@ -177,6 +189,7 @@ impl State {
             world: World::new(domain).with_features(features),
             incomplete: sources,
             findings: Findings::new(),
+            texts: Texts::default(),
             judged: BTreeMap::new(),
         }
     }
@@ -188,6 +201,7 @@ impl State {
             if !self.findings.is_empty() {
                 self.acquit(&change);
             }
+            self.texts.follow(&change);
             touched.merge(match change {
                 Change::Put(item) => self.world.put(*item),
                 Change::Remove(kind, key) => self.world.remove(kind, &key),
@@ -198,6 +212,8 @@ impl State {
                     Touched::default()
                 }
                 Change::Keys(source, keys) => self.world.learn(source, keys),
+                // Followed above.
+                Change::Written(..) => Touched::default(),
                 Change::Configure(mesh) => self.world.configure(*mesh),
                 Change::RefuseMesh(problem) => {
                     warn!("{problem}");
@@ -235,7 +251,11 @@ impl State {
                 Id::Object(*kind, key.clone())
             }
             Change::Judge(finding) => Id::of_subject(&finding.subject),
-            Change::Configure(_) | Change::RefuseMesh(_) | Change::Keys(..) | Change::Complete => {
+            Change::Configure(_)
+            | Change::RefuseMesh(_)
+            | Change::Keys(..)
+            | Change::Written(..)
+            | Change::Complete => {
                 return;
             }
         };

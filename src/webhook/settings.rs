@@ -28,8 +28,6 @@ pub struct Injection {
     pub settings: Option<Settings>,
     /// The mesh.
     pub mesh: MeshConfig,
-    /// The same as it is written.
-    pub mesh_text: String,
     /// Whether each node runs native sidecars, by name.
     pub nodes: BTreeMap<String, bool>,
 }
@@ -64,13 +62,18 @@ pub fn follow(objects: Objects, shutdown: Shutdown) -> (Follow, impl Future<Outp
     (receiver, run(objects, sender, shutdown))
 }
 
+/// The mesh configuration of a text as upstream prints it, defaults and all; null when it cannot be used.
+pub fn whole_mesh(text: &str) -> serde_json::Value {
+    let parsed = MeshConfig::parse(text);
+    parsed.map_or(serde_json::Value::Null, |mesh| mesh.whole())
+}
+
 /// What was seen so far.
 #[derive(Default)]
 struct Seen {
     settings: Option<Settings>,
     settings_listed: bool,
     mesh: Option<MeshConfig>,
-    mesh_text: String,
     nodes: BTreeMap<String, bool>,
     nodes_listed: bool,
 }
@@ -103,7 +106,6 @@ async fn run(objects: Objects, sender: watch::Sender<Option<Arc<Injection>>>, sh
             sender.send_replace(Some(Arc::new(Injection {
                 settings: seen.settings.clone(),
                 mesh: mesh.clone(),
-                mesh_text: seen.mesh_text.clone(),
                 nodes: seen.nodes.clone(),
             })));
         }
@@ -154,7 +156,6 @@ impl Seen {
                 match MeshConfig::parse(key(&map, "mesh")) {
                     Ok(mesh) => {
                         self.mesh = Some(mesh);
-                        key(&map, "mesh").clone_into(&mut self.mesh_text);
                     }
                     Err(error) => warn!(%error, "configmap {} is not used", name(&map)),
                 }

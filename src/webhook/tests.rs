@@ -65,7 +65,6 @@ fn injector(config: Option<&str>) -> (Injector, Registry) {
     let (_, follow) = watch::channel(Some(Arc::new(settings::Injection {
         settings: config.map(|config| ::inject::Settings::parse(config, "{}").expect("settings")),
         mesh: ::inject::MeshConfig::default(),
-        mesh_text: String::new(),
         nodes: BTreeMap::new(),
     })));
     let mut registry = Registry::default();

@@ -1,6 +1,7 @@
 //! Telling people on their own objects what became of them: condition `Programmed` on Istio's kinds ([`programmed`])
-//! and addresses on Ingresses ([`ingress`]). One process of a control plane writes, the holder of a Lease; every
-//! write is to the status subresource, made from the object as it is stored, and only when something differs.
+//! and addresses on Ingresses ([`ingress`]). One process of a control plane writes, the holder of a Lease, and the others
+//! tell it what only they know ([`reports`]); every write to users' objects is to the status subresource, made from the
+//! object as it is stored, and only when something differs.
 
 pub mod ingress;
 mod kinds;
@@ -8,6 +9,7 @@ mod metrics;
 mod patch;
 pub mod programmed;
 mod queue;
+pub mod reports;
 mod verdict;
 
 use std::collections::BTreeMap;
@@ -48,6 +50,6 @@ pub struct Facts {
     pub findings: watch::Receiver<OrdMap<ObjectRef, Arc<Finding>>>,
     /// What is wrong between objects.
     pub problems: watch::Receiver<Arc<[Problem]>>,
-    /// What proxies say of objects that are to blame for what they refuse.
+    /// What proxies of all replicas say of objects that are to blame for what they refuse.
     pub refused: watch::Receiver<BTreeMap<ObjectRef, String>>,
 }

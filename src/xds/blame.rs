@@ -1,12 +1,16 @@
 //! Whose objects are to blame for what proxies refuse, over all streams: the smallest set of objects that explains
 //! every refusal, so that an object which shares a resource with a bad one is not blamed beside it.
 
+mod report;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use base::ObjectRef;
 
 use crate::metrics::short;
 use crate::session::Refusal;
+
+pub use report::{refusals, report};
 
 /// Suspects of one refusal that are blamed together at most: among more, blame would say nothing.
 const MOST: usize = 20;

@@ -10,6 +10,7 @@ mod over_xds;
 mod registry;
 mod sync;
 mod views;
+mod written;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,6 +24,7 @@ pub use connections::{Connections, Refused};
 pub(crate) use connections::{Entry, Opening, Watched};
 pub use http::{Late, router};
 pub(crate) use over_xds::{Asked, answer as answer_over_xds, is_debug};
+pub use written::{Ask, Written};
 
 /// Everything that can be asked about. Cheap to clone.
 #[derive(Clone)]
@@ -39,17 +41,8 @@ pub struct Debug {
     pub system_namespace: String,
     /// Name of the cluster, the key of its services and endpoints.
     pub cluster: String,
-    /// Settings in the words of those who wrote them.
-    pub written: watch::Receiver<Written>,
-}
-
-/// Settings that are kept as they are written.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Written {
-    /// The mesh configuration; null while there is none.
-    pub mesh: serde_json::Value,
-    /// Templates of injection, by name.
-    pub templates: BTreeMap<String, String>,
+    /// What people wrote, in their words.
+    pub written: Ask,
 }
 
 /// A question: the path below `/debug/` and its parameters.

@@ -2,7 +2,7 @@
 //! the mesh and its endpoints arrive as values.
 
 mod assignment;
-mod blame;
+pub mod blame;
 mod body;
 pub mod debug;
 mod derivation;
@@ -16,8 +16,7 @@ pub mod session;
 
 pub use envoy::{Resource, Resources, Table};
 
-pub use blame::blame;
-pub use debug::{Connections, Debug, Refused, Written};
+pub use debug::{Ask, Connections, Debug, Refused, Written};
 pub use metrics::Metrics;
 pub use node::{InvalidNode, Node};
 pub use push::{Push, push};

@@ -5,7 +5,7 @@
 mod authority;
 pub mod engine;
 mod options;
-mod proxies;
+pub mod proxies;
 mod status;
 mod trust_domain;
 mod webhooks;
@@ -159,11 +159,11 @@ pub async fn start(
         registry: &mut registry,
     };
     let authority = authority::start(&mut parts);
-    let written = webhooks::start(&mut parts, &authority, ports.webhooks);
+    let templates = webhooks::start(&mut parts, &authority, ports.webhooks);
     proxies::start(
         &mut parts,
         &authority,
-        (&told, written),
+        (&told, templates),
         ports.xds,
         ports.plaintext_xds,
     );

@@ -9,10 +9,10 @@ fn mesh_map() -> MeshMap {
     MeshMap::of_revision("istio-system", "")
 }
 
-/// What becomes of an object, its judgement left out.
+/// What becomes of an object, its judgement and its text left out.
 fn told(object: &Value) -> Option<Change> {
     let mut changes = Id::of(object, &mesh_map())?.told(object);
-    changes.retain(|change| !matches!(change, Change::Judge(_)));
+    changes.retain(|change| !matches!(change, Change::Judge(_) | Change::Written(..)));
     changes.pop()
 }
 

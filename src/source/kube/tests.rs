@@ -87,7 +87,7 @@ fn a_malformed_object_is_refused_and_the_next_is_taken() {
     };
     let refused = listings.take_in(index, Ok(Event::Apply(of("bad", json!({"not": "a list"})))));
     assert!(
-        matches!(&refused[..], [Change::Refuse(Kind::VirtualService, key, _), Change::Judge(_)] if key.name == "bad")
+        matches!(&refused[..], [Change::Refuse(Kind::VirtualService, key, _), Change::Judge(_), ..] if key.name == "bad")
     );
     let taken = listings.take_in(index, Ok(Event::Apply(of("good", json!(["a"])))));
     assert!(matches!(&taken[..], [Change::Put(_), ..]));
@@ -104,7 +104,7 @@ fn objects_that_the_mesh_does_not_read_are_judged_until_they_are_gone() {
         )
     };
     let found = |changes: &[Change]| {
-        let [Change::Judge(finding)] = changes else {
+        let [Change::Judge(finding), ..] = changes else {
             panic!("expected a judgement, got {changes:?}");
         };
         (finding.generation, finding.problems.len())
@@ -185,7 +185,7 @@ fn a_mesh_configuration_that_goes_leaves_the_defaults() {
     listings.take_in(0, Ok(Event::Init));
     let told = listings.take_in(0, Ok(Event::InitApply(map())));
     assert!(
-        matches!(&told[..], [Change::Configure(mesh)] if mesh.access_log_file == "/dev/stdout")
+        matches!(&told[..], [Change::Configure(mesh), ..] if mesh.access_log_file == "/dev/stdout")
     );
     listings.take_in(0, Ok(Event::InitDone));
     let gone = listings.take_in(0, Ok(Event::Delete(map())));

@@ -79,7 +79,6 @@ fn a_pod_without_a_node_needs_every_node() {
     let injection = |nodes: &[&str]| Injection {
         settings: None,
         mesh: ::inject::MeshConfig::default(),
-        mesh_text: String::new(),
         nodes: nodes
             .iter()
             .map(|version| ((*version).to_owned(), is_native(&node(version))))

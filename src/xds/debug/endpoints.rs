@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Answer, Debug, Question, config_dump, registry, sync, views};
+use super::{Answer, Debug, Question, config_dump, registry, sync, views, written};
 
 /// Told when a proxy is unknown here; tools look for these words and ask the next instance.
 pub(super) const NOT_CONNECTED: &str =
@@ -21,11 +21,16 @@ pub(super) struct Endpoint {
 pub(super) const OF_OWN_NAMESPACE: [&str; 3] = ["config_dump", "ndsz", "edsz"];
 
 /// All of them, by name.
-pub(super) const ENDPOINTS: [Endpoint; 22] = [
+pub(super) const ENDPOINTS: [Endpoint; 25] = [
     Endpoint {
         name: "adsz",
         help: "Streams of the aggregated discovery service; proxyID= shows one",
         answer: sync::adsz,
+    },
+    Endpoint {
+        name: "authorizationz",
+        help: "The AuthorizationPolicies, by namespace",
+        answer: |debug, _| written::authorizationz(debug),
     },
     Endpoint {
         name: "cachez",
@@ -45,7 +50,7 @@ pub(super) const ENDPOINTS: [Endpoint; 22] = [
     Endpoint {
         name: "configz",
         help: "The configuration objects that are followed",
-        answer: |debug, _| registry::objects(debug),
+        answer: |debug, _| written::objects(debug),
     },
     Endpoint {
         name: "connections",
@@ -75,7 +80,7 @@ pub(super) const ENDPOINTS: [Endpoint; 22] = [
     Endpoint {
         name: "inject",
         help: "The templates of injection",
-        answer: |debug, _| views::inject(debug),
+        answer: |debug, _| written::inject(debug),
     },
     Endpoint {
         name: "instancesz",
@@ -94,8 +99,8 @@ pub(super) const ENDPOINTS: [Endpoint; 22] = [
     },
     Endpoint {
         name: "mesh",
-        help: "The mesh configuration as it is written",
-        answer: |debug, _| views::mesh_config(debug),
+        help: "The mesh configuration, with its defaults",
+        answer: |debug, _| written::mesh_config(debug),
     },
     Endpoint {
         name: "ndsz",
@@ -113,6 +118,11 @@ pub(super) const ENDPOINTS: [Endpoint; 22] = [
         answer: sync::push_status,
     },
     Endpoint {
+        name: "pushcontext",
+        help: "What concerns the whole mesh: AuthorizationPolicies, gateways into other networks",
+        answer: |debug, _| written::pushcontext(debug),
+    },
+    Endpoint {
         name: "registryz",
         help: "All services",
         answer: |debug, _| registry::services(debug),
@@ -120,7 +130,7 @@ pub(super) const ENDPOINTS: [Endpoint; 22] = [
     Endpoint {
         name: "resourcesz",
         help: "The kinds of configuration objects that are followed",
-        answer: |debug, _| registry::followed(debug),
+        answer: |_, _| written::followed(),
     },
     Endpoint {
         name: "sidecarz",
@@ -131,6 +141,11 @@ pub(super) const ENDPOINTS: [Endpoint; 22] = [
         name: "syncz",
         help: "How far each connected proxy is",
         answer: sync::syncz,
+    },
+    Endpoint {
+        name: "telemetryz",
+        help: "The Telemetries, by namespace; proxyID= shows those that hold for one proxy",
+        answer: written::telemetryz,
     },
 ];
 

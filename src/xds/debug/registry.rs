@@ -1,16 +1,12 @@
-//! What proxies' configuration is made from: `registryz`, `endpointShardz`, `configz`, `resourcesz`.
-//! Objects are kept parsed, so `configz` tells which there are, not what they say.
+//! Services and endpoints, as the mesh knows them: `registryz`, `endpointShardz`.
 
 use std::collections::BTreeMap;
 
-use api::snapshot::{Endpoint, Health, HostEndpoints, Meta, Object, Snapshot, Table};
-use mesh::{Mesh, Protocol, Registry, Resolution, Service};
+use api::snapshot::{Endpoint, Health, HostEndpoints};
+use mesh::{Mesh, Port, Protocol, Registry, Resolution, Service};
 use serde_json::{Map, Value, json};
 
 use super::{Answer, Debug};
-
-/// Of the kinds that are followed.
-const VERSION: &str = "v1";
 
 /// `/debug/registryz`: all services.
 pub(super) fn services(debug: &Debug) -> Answer {
@@ -23,20 +19,13 @@ pub(super) fn services(debug: &Debug) -> Answer {
     )
 }
 
-fn service_json(service: &Service, cluster: &str) -> Value {
+/// A service under upstream's keys.
+pub(super) fn service_json(service: &Service, cluster: &str) -> Value {
     let registry = match service.registry {
         Registry::Kubernetes => "Kubernetes",
         Registry::External => "External",
     };
-    let ports = service.ports.iter().map(|port| {
-        let mut fields = Map::new();
-        if !port.name.is_empty() {
-            fields.insert("name".to_owned(), port.name.as_str().into());
-        }
-        fields.insert("port".to_owned(), port.number.into());
-        fields.insert("protocol".to_owned(), protocol(port.protocol).into());
-        Value::Object(fields)
-    });
+    let ports = service.ports.iter().map(port_json);
     let resolution = match service.resolution {
         Resolution::Endpoints => 0,
         Resolution::Dns => 1,
@@ -75,6 +64,17 @@ fn service_json(service: &Service, cluster: &str) -> Value {
         fields[family] = allocated.as_str().into();
     }
     fields
+}
+
+/// A port under upstream's keys.
+pub(super) fn port_json(port: &Port) -> Value {
+    let mut fields = Map::new();
+    if !port.name.is_empty() {
+        fields.insert("name".to_owned(), port.name.as_str().into());
+    }
+    fields.insert("port".to_owned(), port.number.into());
+    fields.insert("protocol".to_owned(), protocol(port.protocol).into());
+    Value::Object(fields)
 }
 
 /// The protocol as upstream spells it.
@@ -153,86 +153,4 @@ fn endpoint<'a>(endpoint: &'a Endpoint, cluster: &'a str) -> impl Iterator<Item 
             "NodeName": endpoint.node,
         })
     })
-}
-
-/// `/debug/configz`: the configuration objects.
-pub(super) fn objects(debug: &Debug) -> Answer {
-    let snapshot = snapshot(debug);
-    let kinds = kinds(&snapshot).into_iter();
-    let objects = kinds.flat_map(|(group, kind, metas)| {
-        let metas = metas.into_iter();
-        metas.map(move |meta| object(group, kind, meta))
-    });
-    Answer::Json(objects.collect())
-}
-
-/// `/debug/resourcesz`: the kinds that are followed.
-pub(super) fn followed(debug: &Debug) -> Answer {
-    let snapshot = snapshot(debug);
-    let kinds = kinds(&snapshot).into_iter();
-    let kinds =
-        kinds.map(|(group, kind, _)| json!({"Group": group, "Version": VERSION, "Kind": kind}));
-    Answer::Json(kinds.collect())
-}
-
-fn snapshot(debug: &Debug) -> Snapshot {
-    let world = debug.worlds.borrow().clone();
-    world.map_or_else(Snapshot::default, |world| world.snapshot().clone())
-}
-
-/// Group, kind and objects.
-fn kinds(snapshot: &Snapshot) -> [(&'static str, &'static str, Vec<&Meta>); 10] {
-    fn all<T: PartialEq>(table: &Table<Object<T>>) -> Vec<&Meta> {
-        table.values().map(|object| &object.meta).collect()
-    }
-    let networking = "networking.istio.io";
-    let security = "security.istio.io";
-    [
-        (
-            networking,
-            "DestinationRule",
-            all(&snapshot.destination_rules),
-        ),
-        (networking, "Gateway", all(&snapshot.gateways)),
-        (networking, "ServiceEntry", all(&snapshot.service_entries)),
-        (networking, "Sidecar", all(&snapshot.sidecars)),
-        (
-            networking,
-            "VirtualService",
-            all(&snapshot.virtual_services),
-        ),
-        (networking, "WorkloadEntry", all(&snapshot.workload_entries)),
-        (
-            security,
-            "PeerAuthentication",
-            all(&snapshot.peer_authentications),
-        ),
-        (
-            security,
-            "AuthorizationPolicy",
-            all(&snapshot.authorization_policies),
-        ),
-        (
-            security,
-            "RequestAuthentication",
-            all(&snapshot.request_authentications),
-        ),
-        (
-            "telemetry.istio.io",
-            "Telemetry",
-            all(&snapshot.telemetries),
-        ),
-    ]
-}
-
-fn object(group: &str, kind: &str, meta: &Meta) -> Value {
-    let mut metadata = json!({"name": meta.name()});
-    if !meta.namespace().is_empty() {
-        metadata["namespace"] = meta.namespace().into();
-    }
-    if !meta.labels.is_empty() {
-        metadata["labels"] = json!(meta.labels);
-    }
-    metadata["creationTimestamp"] = meta.created.to_string().into();
-    json!({"kind": kind, "apiVersion": format!("{group}/{VERSION}"), "metadata": metadata})
 }

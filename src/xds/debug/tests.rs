@@ -2,13 +2,14 @@
 
 use std::sync::{Arc, OnceLock};
 
-use api::snapshot::World;
+use api::snapshot::{World, read};
 use base::SpiffeId;
 use proto::codec::{encode_cluster, encode_endpoint, encode_secret, type_url};
 use proto::envoy::config::cluster::v3::Cluster;
 use proto::envoy::config::core::v3::{DataSource, data_source::Specifier};
 use proto::envoy::config::endpoint::v3::ClusterLoadAssignment;
 use proto::envoy::extensions::transport_sockets::tls::v3::{Secret, TlsCertificate, secret};
+use serde_json::{Value, json};
 use serve::authenticate::{Authenticate, Credentials, Identity, Refusal};
 use tokio::sync::watch;
 
@@ -89,6 +90,38 @@ fn resources() -> Resources {
     resources
 }
 
+/// A world of policies, as it was written.
+fn written() -> crate::Written {
+    let policy = |namespace: &str, name: &str, created: &str| {
+        json!({"apiVersion": "security.istio.io/v1", "kind": "AuthorizationPolicy",
+            "metadata": {"namespace": namespace, "name": name, "creationTimestamp": created},
+            "spec": {"action": "DENY"}})
+    };
+    let objects = [
+        policy("shop", "younger", "2026-01-02T00:00:00Z"),
+        policy("shop", "older", "2026-01-01T00:00:00Z"),
+        policy("bank", "only", "2026-01-01T00:00:00Z"),
+        telemetry(
+            "istio-system",
+            &json!({"tracing": [{"randomSamplingPercentage": 5}]}),
+        ),
+        telemetry(
+            "shop",
+            &json!({"accessLogging": [{"disabled": true}], "selector": {"matchLabels": {"app": "web"}}}),
+        ),
+    ];
+    crate::Written {
+        mesh: json!({"trustDomain": "cluster.local"}),
+        objects: objects.iter().map(|one| one.to_string().into()).collect(),
+        templates: [("sidecar".to_owned(), "spec: {}".to_owned())].into(),
+    }
+}
+
+fn telemetry(namespace: &str, spec: &Value) -> Value {
+    json!({"apiVersion": "telemetry.istio.io/v1", "kind": "Telemetry",
+        "metadata": {"namespace": namespace, "name": "t"}, "spec": spec})
+}
+
 /// `web.shop` took its clusters and refused its endpoints, `pay.bank` asked for nothing.
 pub fn debug() -> (Debug, Vec<Entry>) {
     let connections = Connections::default();
@@ -103,7 +136,15 @@ pub fn debug() -> (Debug, Vec<Entry>) {
     web.sent(type_url::ENDPOINT, "2");
     web.heard(type_url::ENDPOINT, "2", Some("no such thing"));
     let pay = open(&connections, "pay", "bank", &[], Resources::default());
-    let world = World::new("cluster.local");
+    let mut world = World::new("cluster.local");
+    let service = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"namespace": "shop", "name": "web"},
+        "spec": {"clusterIP": "10.0.0.5", "selector": {"app": "web"},
+            "ports": [{"name": "http", "port": 80, "targetPort": 8080}]}});
+    world.put(read(&service).expect("readable").expect("read"));
+    for text in written().objects {
+        let object: Value = serde_json::from_str(&text).expect("JSON");
+        world.put(read(&object).expect("readable").expect("read"));
+    }
     let (mesh, _) = mesh::compile(world.snapshot());
     let debug = Debug {
         connections,
@@ -112,7 +153,7 @@ pub fn debug() -> (Debug, Vec<Entry>) {
         authenticate: Some(Arc::new(Namespaced)),
         system_namespace: "istio-system".to_owned(),
         cluster: "c1".to_owned(),
-        written: watch::channel(crate::Written::default()).1,
+        written: Arc::new(written),
     };
     (debug, vec![web, pay])
 }

@@ -1,5 +1,5 @@
 //! What the mesh looks like to a proxy and to this process: `sidecarz`, `instancesz`, `cachez`, `clusterz`,
-//! `networkz`, `mesh`, `inject`.
+//! `networkz`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -12,6 +12,7 @@ use serde_json::{Map, Value, json};
 
 use super::connections::Connection;
 use super::endpoints::NOT_CONNECTED;
+use super::registry::{port_json, service_json};
 use super::{Answer, Debug, Question};
 use crate::proxy;
 
@@ -76,10 +77,9 @@ pub(super) fn instancesz(debug: &Debug, question: &Question) -> Answer {
         let ports = scope.iter().flat_map(|scope| &scope.inbound.ports);
         let instances = ports.filter_map(|port| {
             let service = port.service.as_ref()?;
-            Some(json!({
-                "service": {"hostname": service.id.host, "namespace": service.id.namespace},
-                "port": {"name": port.port.name, "port": port.port.number, "targetPort": port.target},
-            }))
+            let mut shown = port_json(&port.port);
+            shown["TargetPort"] = port.target.into();
+            Some(json!({"Service": service_json(service, &debug.cluster), "Port": shown}))
         });
         (connection.proxy.clone(), instances.collect())
     });
@@ -87,7 +87,7 @@ pub(super) fn instancesz(debug: &Debug, question: &Question) -> Answer {
 }
 
 /// What a connected proxy may see; `None` before there is a mesh, and for those who are no proxies.
-fn scope(debug: &Debug, connection: &Connection) -> Option<Scope> {
+pub(super) fn scope(debug: &Debug, connection: &Connection) -> Option<Scope> {
     let mesh = debug.meshes.borrow().clone()?;
     let world = debug.worlds.borrow().clone()?;
     let mut proxy = proxy_of(connection)?;
@@ -180,11 +180,16 @@ pub(super) fn clusterz(debug: &Debug) -> Answer {
         true => "synced",
         false => "syncing",
     };
-    Answer::Json(json!([{"id": debug.cluster, "syncStatus": status}]))
+    Answer::Json(json!([{"id": debug.cluster, "secretName": "", "syncStatus": status}]))
 }
 
 /// `/debug/networkz`: the gateways into other networks.
 pub(super) fn networkz(debug: &Debug) -> Answer {
+    Answer::Json(gateways(debug))
+}
+
+/// The gateways into other networks, under upstream's keys.
+pub(super) fn gateways(debug: &Debug) -> Value {
     let mesh = debug.meshes.borrow().clone();
     let networks = mesh.map(|mesh| mesh.networks(&debug.cluster));
     let gateways = networks.iter().flat_map(|networks| networks.all());
@@ -195,19 +200,10 @@ pub(super) fn networkz(debug: &Debug) -> Answer {
             "Addr": gateway.address.to_string(),
             "Port": gateway.port,
             "HBONEPort": 0,
+            "ServiceAccount": {"Namespace": "", "Name": ""},
         })
     });
-    Answer::Json(gateways.collect())
-}
-
-/// `/debug/mesh`: the settings of the mesh as they are written; what is left out has its default.
-pub(super) fn mesh_config(debug: &Debug) -> Answer {
-    Answer::Json(debug.written.borrow().mesh.clone())
-}
-
-/// `/debug/inject`: the templates in force that are written, by name.
-pub(super) fn inject(debug: &Debug) -> Answer {
-    Answer::Json(json!(debug.written.borrow().templates))
+    gateways.collect()
 }
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
 
 use super::{Access, Server};
-use crate::{Connections, Debug, Metrics, Written};
+use crate::{Connections, Debug, Metrics};
 
 const SOON: Duration = Duration::from_secs(10);
 
@@ -147,7 +147,7 @@ async fn running(access: Access) -> Running {
             authenticate: None,
             system_namespace: "istio-system".to_owned(),
             cluster: "Kubernetes".to_owned(),
-            written: watch::channel(Written::default()).1,
+            written: Arc::new(crate::Written::default),
         },
         shutdown: shutdown.clone(),
     };

@@ -96,7 +96,7 @@ async fn running(access: Access) -> Running {
         authenticate: None,
         system_namespace: "shop".to_owned(),
         cluster: "c1".to_owned(),
-        written: watch::channel(crate::Written::default()).1,
+        written: Arc::new(crate::Written::default),
     };
     let mut registry = registry("pilot");
     let shutdown = Shutdown::new();
@@ -485,7 +485,7 @@ async fn a_proxy_that_refuses_blames_one_object_and_hinders_nobody() {
     let mut refused = running.debug.connections.refused();
     let blamed = |refused: &crate::Refused| {
         let refusals = refused.values().flat_map(|of_stream| of_stream.iter());
-        crate::blame(refusals)
+        crate::blame::blame(refusals)
     };
     let asks = || vec![first(CLUSTER, &[])];
     let (says, mut hostile) = open(&mut running, None, asks()).await.expect("open");

@@ -15,9 +15,9 @@ use kube::Client;
 use mesh::Mesh;
 use serve::Shutdown;
 use serve::health::Check;
-use source::MeshMap;
 use source::jwks::{self, Blocked, Fetcher, Pace};
 use source::store::{Findings, Store};
+use source::{MeshMap, Texts};
 use tokio::sync::watch;
 use tracing::{error, info, warn};
 use xds::Push;
@@ -71,6 +71,8 @@ pub struct Engine {
     pub findings: watch::Receiver<Findings>,
     /// What is wrong between objects, as far as the mesh found it.
     pub problems: watch::Receiver<Arc<[Problem]>>,
+    /// What people wrote.
+    pub texts: watch::Receiver<Texts>,
 }
 
 /// Starts the engine; `loaded` passes once proxies can be served.
@@ -139,6 +141,7 @@ pub fn start(
         worlds: view.worlds,
         findings: view.findings,
         problems,
+        texts: view.texts,
     }
 }
 

@@ -6,13 +6,14 @@ use proto::{ads, certificates};
 use serve::authenticate::{self, Authenticate, ClientCertificate, TokenReviewer, Workloads};
 use serve::http::{self, Transport};
 use serve::tls::{self, Clients};
-use source::MeshMap;
+use source::{MeshMap, Texts};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use xds::{Access, Written};
+use xds::{Access, Ask, Written};
 
 use super::authority::Authority;
 use super::engine::{self, Source};
+use super::webhooks::Templates;
 use super::{Parts, VERSION, status};
 
 /// Largest xDS request that is read, in bytes (upstream: ISTIO_GPRC_MAXRECVMSGSIZE).
@@ -21,7 +22,7 @@ pub const MAX_REQUEST: usize = 4 * 1024 * 1024;
 pub fn start(
     parts: &mut Parts<'_>,
     authority: &Authority,
-    (told, written): (&xds::debug::Late, watch::Receiver<Written>),
+    (told, templates): (&xds::debug::Late, watch::Receiver<Templates>),
     port: TcpListener,
     plaintext_port: TcpListener,
 ) {
@@ -48,7 +49,7 @@ pub fn start(
         authenticate: Some(callers.clone()),
         system_namespace: options.namespace.clone(),
         cluster: options.cluster_id.clone(),
-        written,
+        written: written(engine.texts, templates),
     };
     let _ = told.set(debug.clone());
     let metrics = xds::Metrics::register(parts.registry);
@@ -90,6 +91,18 @@ pub fn start(
         let serving = http::serve(port, transport, router, options.limits(), shutdown.clone());
         parts.services.spawn(name, serving);
     }
+}
+
+/// What people wrote, for those who ask.
+pub fn written(texts: watch::Receiver<Texts>, templates: watch::Receiver<Templates>) -> Ask {
+    Arc::new(move || {
+        let texts = texts.borrow().clone();
+        Written {
+            mesh: webhook::settings::whole_mesh(texts.mesh().map_or("", |text| text)),
+            objects: texts.objects().cloned().collect(),
+            templates: templates.borrow().clone(),
+        }
+    })
 }
 
 /// Who recognises workloads.

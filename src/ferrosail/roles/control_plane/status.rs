@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 
 use base::ObjectRef;
 use serve::leader::{self, Candidate};
+use writeback::reports::{self, Replica, Reports};
 use writeback::{Access, Facts, LEASE, Metrics, ingress, programmed};
-use xds::{Connections, Refused};
+use xds::Connections;
+use xds::blame::{self, blame};
 
 use super::Parts;
 use super::engine::Engine;
@@ -25,13 +27,25 @@ pub fn start(parts: &mut Parts<'_>, engine: &Engine, connections: &Connections) 
     };
     let services = &mut *parts.services;
     services.join("status leader", standing);
-    let blame = |refused: &Refused| -> BTreeMap<ObjectRef, String> {
-        xds::blame(refused.values().flat_map(|of_stream| of_stream.iter()))
+    let own = connections.refused();
+    let own = services.publish("refusals publisher", own, blame::report, shutdown);
+    let replica = Replica {
+        namespace: parts.options.namespace.clone(),
+        pod: parts.identity.clone(),
+    };
+    let (reports, sharing) = reports::share(access.clone(), replica, own, shutdown.clone());
+    services.spawn("refusals of all replicas", sharing);
+    let of_all = |reports: &Reports| -> BTreeMap<ObjectRef, String> {
+        let refusals: Vec<_> = reports
+            .values()
+            .flat_map(|one| blame::refusals(one))
+            .collect();
+        blame(&refusals)
     };
     let facts = Facts {
         findings: engine.findings.clone(),
         problems: engine.problems.clone(),
-        refused: services.publish("blame publisher", connections.refused(), blame, shutdown),
+        refused: services.publish("blame publisher", reports, of_all, shutdown),
     };
     let conditions = programmed::keep(access.clone(), facts, shutdown.clone());
     services.spawn("conditions", conditions);

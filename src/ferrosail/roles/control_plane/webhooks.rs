@@ -3,24 +3,25 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde_json::Value;
 use serve::http::{self, Limits, Transport};
 use serve::tls::{self, Clients};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use webhook::settings::Injection;
 use webhook::{ca_bundle, failure_policy};
-use xds::Written;
 
 use super::Parts;
 use super::authority::Authority;
 
-/// Starts it, and returns what people wrote that it follows.
+/// Templates of injection as they are written, by name.
+pub type Templates = BTreeMap<String, String>;
+
+/// Starts it, and returns the templates that are in force.
 pub fn start(
     parts: &mut Parts<'_>,
     authority: &Authority,
     port: TcpListener,
-) -> watch::Receiver<Written> {
+) -> watch::Receiver<Templates> {
     let (options, shutdown) = (parts.options, parts.shutdown);
     let injection = webhook::settings::Objects {
         client: parts.client.clone(),
@@ -61,27 +62,15 @@ pub fn start(
     );
     let ready = parts.readiness.check("injection", "its settings");
     let services = &mut *parts.services;
-    let written = |injection: &Option<Arc<Injection>>| match injection {
-        None => Written::default(),
-        Some(injection) => Written {
-            mesh: parsed(&injection.mesh_text),
-            templates: injection
-                .settings
-                .as_ref()
-                .map_or_else(BTreeMap::new, |settings| settings.written.clone()),
-        },
+    let templates = |injection: &Option<Arc<Injection>>| {
+        let settings = injection.as_ref().and_then(|known| known.settings.as_ref());
+        settings.map_or_else(Templates::new, |settings| settings.written.clone())
     };
-    let written = services.publish("settings publisher", follow.clone(), written, shutdown);
+    let templates = services.publish("templates publisher", follow.clone(), templates, shutdown);
     services.spawn("injection settings", following);
     services.pass_when_some("injection readiness", follow, ready);
     services.spawn("webhook server", serving);
     services.spawn("caBundle keeper", keeping);
     services.spawn("validation trial", looking);
-    written
-}
-
-/// A text that was read as YAML before.
-fn parsed(text: &str) -> Value {
-    let documents = api::yaml::documents(text);
-    documents.unwrap_or_default().pop().unwrap_or_default()
+    templates
 }

@@ -1,6 +1,7 @@
 //! Discovery without a cluster: configuration from files, served in plaintext on the port without secrets.
 //! There is no CA, no webhook and nobody to ask who a caller is.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -11,12 +12,12 @@ use serve::{Shutdown, health, metrics, shutdown};
 use source::MeshMap;
 use tokio::sync::watch;
 use tracing::info;
-use xds::{Access, Written};
+use xds::Access;
 
 use super::{Discovery, Error};
 use crate::roles::control_plane::engine::{self, Source};
 use crate::roles::control_plane::{
-    MAX_REQUEST, Running, VERSION, bind, monitoring, register_uptime,
+    MAX_REQUEST, Running, VERSION, bind, monitoring, proxies, register_uptime,
 };
 use crate::roles::services::Services;
 
@@ -53,8 +54,8 @@ pub async fn run(options: Discovery, folder: PathBuf) -> Result<(), Error> {
         authenticate: None,
         system_namespace: options.namespace.clone(),
         cluster: options.cluster_id.clone(),
-        // No injection is done here, and the mesh configuration is in the files.
-        written: watch::channel(Written::default()).1,
+        // No injection is done here.
+        written: proxies::written(engine.texts, watch::channel(BTreeMap::new()).1),
     };
     let told = xds::debug::Late::default();
     let _ = told.set(debug.clone());

@@ -198,3 +198,143 @@ async fn the_list_names_every_endpoint_but_itself() {
         assert_eq!(status, 200, "{path}: {text}");
     }
 }
+
+#[tokio::test]
+async fn configz_tells_objects_as_they_are_written() {
+    let found = json_of("/debug/configz").await;
+    let objects = found.as_array().expect("a list");
+    assert_eq!(objects.len(), 5);
+    for object in objects {
+        for field in ["kind", "apiVersion", "metadata", "spec"] {
+            assert!(!object[field].is_null(), "{field} of {object}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn authorizationz_tells_policies_by_namespace_oldest_first() {
+    let found = json_of("/debug/authorizationz").await;
+    let policies = &found["authorization_policies"];
+    assert_eq!(policies["root_namespace"], "istio-system");
+    let of_shop = &policies["namespace_to_policies"]["shop"];
+    assert_eq!(
+        (&of_shop[0]["name"], &of_shop[1]["name"]),
+        (&json!("older"), &json!("younger"))
+    );
+    assert_eq!(of_shop[0]["spec"], json!({"action": "DENY"}));
+    let context = json_of("/debug/pushcontext").await;
+    assert_eq!(&context["AuthorizationPolicies"], policies);
+    assert_eq!(context["NetworkGateways"], json!([]));
+}
+
+#[tokio::test]
+async fn telemetryz_tells_all_and_what_holds_for_one_proxy() {
+    let found = json_of("/debug/telemetryz").await;
+    let by_namespace = &found["telemetries"]["namespace_to_telemetries"];
+    assert_eq!(
+        by_namespace["shop"][0]["spec"]["accessLogging"],
+        json!([{"disabled": true}])
+    );
+    let key = |namespace: &str| json!({"Namespace": namespace, "Name": "t"});
+    let web = json_of("/debug/telemetryz?proxyID=web.shop").await;
+    assert_eq!(
+        (&web["Root"], &web["Workload"]),
+        (&key("istio-system"), &key("shop"))
+    );
+    assert_eq!(web["Tracing"], json!([{"randomSamplingPercentage": 5}]));
+    assert_eq!(
+        web["Logging"],
+        json!([{"Logging": [{"disabled": true}], "Workload": key("shop")}])
+    );
+    let pay = json_of("/debug/telemetryz?proxyID=pay.bank").await;
+    assert_eq!(pay["Workload"], json!({"Namespace": "", "Name": ""}));
+    assert_eq!(pay["Logging"], json!([]));
+    let (debug, _open) = debug();
+    let (status, _) = ask(late(debug), HERE, None, "/debug/telemetryz?proxyID=nobody").await;
+    assert_eq!(status, 404);
+}
+
+#[tokio::test]
+async fn mesh_and_inject_tell_what_is_in_force() {
+    assert_eq!(
+        json_of("/debug/mesh").await,
+        json!({"trustDomain": "cluster.local"})
+    );
+    assert_eq!(
+        json_of("/debug/inject").await,
+        json!({"sidecar": "spec: {}"})
+    );
+}
+
+/// Upstream's endpoints, as its index lists them.
+const UPSTREAMS: [&str; 31] = [
+    "adsz",
+    "adsz?push=true",
+    "ambientz",
+    "authorizationz",
+    "cachez",
+    "cachez?clear=true",
+    "cachez?sizes=true",
+    "clusterz",
+    "config_dump",
+    "configz",
+    "connections",
+    "ecdsz",
+    "edsz",
+    "endpointShardz",
+    "endpointz",
+    "inject",
+    "instancesz",
+    "krtz",
+    "list",
+    "mcsz",
+    "mesh",
+    "ndsz",
+    "networkz",
+    "push_status",
+    "pushcontext",
+    "registryz",
+    "resourcesz",
+    "sidecarz",
+    "syncz",
+    "telemetryz",
+    "force_disconnect",
+];
+/// Those that have no counterpart: there is no ambient mode here, no such internal state, nothing that is pushed or
+/// cleared on demand, and no way to end another's connection.
+const ABSENT: [&str; 5] = [
+    "adsz?push=true",
+    "ambientz",
+    "cachez?clear=true",
+    "force_disconnect",
+    "krtz",
+];
+
+#[tokio::test]
+async fn every_endpoint_of_upstream_is_there_or_has_a_reason() {
+    let (debug, _open) = debug();
+    let debug = late(debug);
+    for name in UPSTREAMS {
+        let separator = if name.contains('?') { '&' } else { '?' };
+        let path = format!("/debug/{name}{separator}proxyID=web.shop");
+        let (status, text) = ask(debug.clone(), HERE, None, &path).await;
+        assert_eq!(
+            status == 200,
+            !ABSENT.contains(&name),
+            "{path}: {status} {text}"
+        );
+        // Nobody from elsewhere may ask without a token.
+        let (status, _) = ask(debug.clone(), ELSEWHERE, None, &path).await;
+        assert!([401, 404].contains(&status), "{path}: {status}");
+    }
+}
+
+#[tokio::test]
+async fn instancesz_tells_which_services_a_proxy_stands_for() {
+    let found = json_of("/debug/instancesz").await;
+    let target = &found["web.shop"][0];
+    assert_eq!(target["Service"]["hostname"], "web.shop.svc.cluster.local");
+    let port = json!({"name": "http", "port": 80, "protocol": "HTTP", "TargetPort": 8080});
+    assert_eq!(target["Port"], port);
+    assert_eq!(found["pay.bank"], json!([]));
+}
