@@ -1,5 +1,7 @@
 //! What a source tells the store, and how one object as written becomes that.
 
+use std::sync::Arc;
+
 use api::finding::Finding;
 use api::mesh_config::MeshConfig;
 use api::security::jwt::{Fetched, KeySource};

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use api::networking::sidecar::OutboundMode;
 use api::proxy_config::Switch;
+use base::ObjectRef;
 use base::hash::{Map, Set};
 use bytes::Bytes;
 use mesh::{

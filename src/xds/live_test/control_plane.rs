@@ -78,7 +78,7 @@ impl ControlPlane {
                 authenticate: None,
                 system_namespace: "istio-system".to_owned(),
                 cluster: "Kubernetes".to_owned(),
-                written: watch::channel(Written::default()).1,
+                written: Arc::new(Written::default),
             },
             shutdown,
         };
