@@ -63,14 +63,14 @@ impl Memo {
     }
 
     /// The value for all outbound views of the same parts.
-    pub(crate) fn outbound(&self, outbound: Outbound) -> Arc<Outbound> {
+    pub(crate) fn outbound(&self, outbound: impl Into<Arc<Outbound>>) -> Arc<Outbound> {
+        let outbound = outbound.into();
         let mut known = self.outbounds.borrow_mut();
         if let Some(same) = known.iter().find(|other| other.is(&outbound)) {
             return same.clone();
         }
-        let same = Arc::new(outbound);
-        known.push(same.clone());
-        same
+        known.push(outbound.clone());
+        outbound
     }
 
     /// What listeners depend on of a VirtualService: its rules for TLS and TCP, when it has any. The same value as

@@ -104,7 +104,10 @@ pub(crate) fn for_own_clusters(scope: &Scope, memo: &Memo) -> Same<Scope> {
 pub(crate) fn for_listeners(scope: &Scope, memo: &Memo) -> Same<Scope> {
     let has_rules = |view: &Arc<Egress>| !view.routings.is_empty();
     if !scope.outbound.views.iter().any(has_rules) {
-        return memo.scope(scope.clone());
+        return memo.scope(Scope {
+            outbound: memo.outbound(scope.outbound.clone()),
+            ..scope.clone()
+        });
     }
     let views = scope.outbound.views.iter().map(|view| {
         let routings = view.routings.iter();

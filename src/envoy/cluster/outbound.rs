@@ -274,17 +274,24 @@ pub(super) fn one(
         }
     }
     cluster.typed_extension_protocol_options = options.packed().into_iter().collect();
-    let mut origin: Vec<Arc<ObjectRef>> = vec![service.origin.clone()];
-    origin.extend(rule.iter().flat_map(|rule| rule.origin.iter().cloned()));
-    let mode = scope.modes.origin_of_namespace(&service.id.namespace);
-    origin.extend(mode.filter(|_| !service.external).cloned());
     Some(Built {
         cluster,
         written,
-        origin,
+        origin: origin(scope, called),
         endpoints,
         secured,
     })
+}
+
+/// The objects that clusters of a service are made from.
+pub(super) fn origin(scope: &Scope, called: &OutboundService) -> Vec<Arc<ObjectRef>> {
+    let service = &called.service;
+    let rule = called.rule.iter();
+    let rule = rule.flat_map(|rule| rule.origin.iter().cloned());
+    let mode = scope.modes.origin_of_namespace(&service.id.namespace);
+    let mode = mode.filter(|_| !service.external).cloned();
+    let own = std::iter::once(service.origin.clone());
+    own.chain(rule).chain(mode).collect()
 }
 
 /// Whether the Service itself wishes that callers keep to what is near.

@@ -107,7 +107,7 @@ impl<'a> Usual<'a> {
         }
         Some(Made {
             encoded,
-            origin: vec![service.origin.clone()],
+            origin: outbound::origin(scope, called),
             endpoints: Some(EndpointView {
                 cluster: name.clone(),
                 host: service.id.clone(),

@@ -46,6 +46,8 @@ fn what_is_put_together_is_what_is_built() {
         service("named", labelled("istio.io/persistent-session-header")),
         entry("inside", "MESH_INTERNAL"),
         entry("outside", "MESH_EXTERNAL"),
+        json!({"apiVersion": "security.istio.io/v1", "kind": "PeerAuthentication",
+            "metadata": {"name": "whole", "namespace": "shop"}, "spec": {"mtls": {"mode": "STRICT"}}}),
     ];
     for object in &objects {
         world.put(read(object).expect("valid").expect("of the mesh"));
