@@ -221,13 +221,7 @@ fn a_rule_makes_anew_what_is_made_of_it_alone() {
     let mut followed = Followed::new(&world);
     let sets = followed.memo.sets.len();
     let grown = followed.grown(&mut world, &rule("2s"));
-    let of_routes = [
-        "parts of scopes",
-        "rules without HTTP",
-        "sets",
-        "sets of routes",
-        "virtual hosts",
-    ];
+    let of_routes = ["parts of scopes", "sets", "sets of routes", "virtual hosts"];
     assert_eq!(grown, of_routes);
     // The gateway's routes: no listeners, clusters or names.
     assert_eq!(followed.memo.sets.len(), sets + 1);
