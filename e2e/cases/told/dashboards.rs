@@ -2,6 +2,7 @@
 
 use e2e::namespace::Namespace;
 use e2e::{cluster, dashboards, eventually::eventually, http, mesh, namespace};
+use kube::ResourceExt;
 use serde_json::{Value, json};
 
 use super::proxy::Proxy;
@@ -27,7 +28,13 @@ async fn every_series_that_dashboards_ask_for_is_told() {
         let refused = refused.expect_err("no routes").to_string();
         assert!(refused.contains("denied the request"), "{refused}");
         let control_plane = Namespace::existing(&client, mesh::NAMESPACE);
-        let pods = control_plane.pods_of("istiod").await;
+        // Other cases may have control planes of other revisions there.
+        let mut pods = control_plane.pods_of("istiod").await;
+        pods.retain(|pod| {
+            pod.labels()
+                .get("istio.io/rev")
+                .is_some_and(|of| of == "default")
+        });
         let [pod] = &pods[..] else {
             panic!("expected one replica, found {}", pods.len());
         };
