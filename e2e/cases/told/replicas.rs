@@ -117,6 +117,13 @@ async fn a_refusal_that_only_a_follower_sees_is_told() {
     let _mesh = mesh::exclusive(&client).await;
     let deployment = mesh::control_plane(&client).await;
     let control_plane = Namespace::existing(&client, mesh::NAMESPACE);
+    let deployments = cluster::dynamic(&client, "apps/v1", "Deployment", Some(mesh::NAMESPACE));
+    let before = deployments
+        .get(deployment)
+        .await
+        .expect("the control plane");
+    let before = before.data["spec"]["replicas"].as_u64().unwrap_or(1);
+    let before = u32::try_from(before).expect("a few replicas");
     control_plane.scale(deployment, 2).await;
     control_plane.rolled_out(deployment).await;
     let body = namespace::plain(&client, "told-replicas", async |place| {
@@ -143,7 +150,7 @@ async fn a_refusal_that_only_a_follower_sees_is_told() {
         no_report(&client).await;
     });
     let outcome = AssertUnwindSafe(body).catch_unwind().await;
-    control_plane.scale(deployment, 1).await;
+    control_plane.scale(deployment, before).await;
     control_plane.rolled_out(deployment).await;
     mesh::wait_until_healthy(&client).await;
     if let Err(panic) = outcome {
