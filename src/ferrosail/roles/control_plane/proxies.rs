@@ -19,7 +19,7 @@ use super::{Parts, VERSION, status};
 /// Largest xDS request that is read, in bytes (upstream: ISTIO_GPRC_MAXRECVMSGSIZE).
 pub const MAX_REQUEST: usize = 4 * 1024 * 1024;
 
-pub fn start(
+pub(super) fn start(
     parts: &mut Parts<'_>,
     authority: &Authority,
     (told, templates): (&xds::debug::Late, watch::Receiver<Templates>),
