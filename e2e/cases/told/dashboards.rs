@@ -35,19 +35,23 @@ async fn every_series_that_dashboards_ask_for_is_told() {
                 .get("istio.io/rev")
                 .is_some_and(|of| of == "default")
         });
-        let [pod] = &pods[..] else {
-            panic!("expected one replica, found {}", pods.len());
-        };
-        let (mut proxy, _) =
-            eventually(&client, "a stream", 30, || Proxy::connect(pod, &place.name)).await;
+        let first = pods.first().expect("a replica");
+        let (mut proxy, _) = eventually(&client, "a stream", 30, || {
+            Proxy::connect(first, &place.name)
+        })
+        .await;
         let response = proxy.hear().await;
         proxy.answer(&response, Some("on purpose"));
-        let address = pod.status.as_ref().and_then(|status| status.pod_ip.clone());
-        let port = base::names::port::MONITORING;
-        let address = format!("{}:{port}", address.expect("an address"));
+        // Dashboards sum over replicas, and each tells what happened to it.
         eventually(&client, "every series", 30, || async {
-            let answer = http::get(&address, "istiod", "/metrics").await?;
-            match dashboards::missing(&answer.body) {
+            let mut told = String::new();
+            for pod in &pods {
+                let address = pod.status.as_ref().and_then(|status| status.pod_ip.clone());
+                let address = address.ok_or("a replica without an address")?;
+                let address = format!("{address}:{}", base::names::port::MONITORING);
+                told += &http::get(&address, "istiod", "/metrics").await?.body;
+            }
+            match dashboards::missing(&told) {
                 none if none.is_empty() => Ok(()),
                 missing => Err(missing.join("; ")),
             }
