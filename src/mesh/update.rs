@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::{Arc, LazyLock};
 
+use api::features::KeyFetching;
 use api::snapshot::Snapshot;
 use base::Problem;
 
@@ -179,8 +180,14 @@ pub fn update(mesh: &Mesh, snapshot: &Snapshot) -> (Mesh, Vec<Problem>) {
     let modes = snapshot
         .peer_authentications
         .is(&before.peer_authentications);
+    // Which issuers' keys proxies fetch by themselves may follow from which hosts there are.
+    let features = &snapshot.features;
+    let fetchers = Arc::ptr_eq(features, &before.features)
+        && (features.key_fetching != KeyFetching::Hybrid
+            || all_same(&after.services, &mesh.services));
     after.snapshot = snapshot;
-    let judged = Arc::ptr_eq(&after.policies, &mesh.policies)
+    let judged = fetchers
+        && Arc::ptr_eq(&after.policies, &mesh.policies)
         && Arc::ptr_eq(&after.authorizers, &mesh.authorizers);
     if !(judged && modes) {
         after.unsafe_policies = authorization::problems(&after).into();

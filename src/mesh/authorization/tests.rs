@@ -1,8 +1,9 @@
 //! Which policies hold of whom, and what is closed because it cannot be read or asked.
 
+use api::features::{Features, KeyFetching};
 use api::mesh_config::MeshConfig;
 use api::security::authorization_policy::Action;
-use api::security::jwt::Fetched;
+use api::security::jwt::{Fetched, KeySource};
 use api::snapshot::{Locality, World, read};
 use serde_json::{Value, json};
 
@@ -242,4 +243,28 @@ fn an_issuer_without_usable_keys_is_closed_and_a_problem_of_its_field() {
     for (said, (start, end)) in said.iter().zip(expected) {
         assert!(said.contains(start) && said.ends_with(end), "{said}");
     }
+}
+
+#[test]
+fn a_host_that_comes_ends_the_problem_of_keys_that_proxies_fetch_there() {
+    let uri = "http://keys.shop.svc.cluster.local/all";
+    let rules = json!({"jwtRules": [{"issuer": "a", "jwksUri": uri}]});
+    let mut world = world(&[tokens("shop", "some", &rules)]).with_features(Features {
+        key_fetching: KeyFetching::Hybrid,
+        ..Features::default()
+    });
+    let source = KeySource {
+        issuer: "a".to_owned(),
+        uri: uri.to_owned(),
+    };
+    world.learn(source, Some(Fetched::Failed("status 404".into())));
+    let (mesh, problems) = compile(world.snapshot());
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    let service = json!({"apiVersion": "v1", "kind": "Service",
+        "metadata": {"name": "keys", "namespace": "shop"},
+        "spec": {"clusterIP": "10.0.0.1", "ports": [{"port": 80}]}});
+    world.put(read(&service).expect("readable").expect("a kind"));
+    let (updated, problems) = crate::update(&mesh, world.snapshot());
+    assert!(problems.is_empty(), "{problems:?}");
+    assert_eq!(updated, compile(world.snapshot()).0);
 }
