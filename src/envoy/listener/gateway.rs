@@ -298,6 +298,10 @@ impl<'a> Chains<'a, '_> {
             if service.external || service.is_alias() || !led {
                 continue;
             }
+            self.origin.push(service.origin.clone());
+            let rule = called.rule.iter();
+            self.origin
+                .extend(rule.flat_map(|rule| rule.origin.iter().cloned()));
             for port in service.called() {
                 self.by_cluster(called, port, "");
                 let subsets = called.rule.iter().flat_map(|rule| &rule.subsets);
