@@ -77,7 +77,9 @@ impl<'a> Making<'a> {
             }
             by_host
         });
-        seen.get(host).cloned().unwrap_or_default()
+        seen.get(&*domains::lower(host))
+            .cloned()
+            .unwrap_or_default()
     }
 }
 
@@ -189,7 +191,7 @@ pub(super) fn of_port<'a>(
         if routes.is_empty() {
             continue;
         }
-        let (free, matched) = split(routing, &services, &view.routings, &view.services);
+        let (free, matched) = split(routing, &services, &view.routings);
         let mut by_port: BTreeMap<u16, Vec<&Arc<OutboundService>>> = BTreeMap::new();
         for called in &matched {
             for number in http_ports(called, port) {
@@ -455,7 +457,6 @@ fn split<'a>(
     routing: &'a Routing,
     services: &OfPort<'a>,
     all: &[Arc<Routing>],
-    visible: &[Arc<OutboundService>],
 ) -> (Vec<&'a str>, Vec<&'a Arc<OutboundService>>) {
     let mut free = Vec::new();
     let mut matched: Vec<&Arc<OutboundService>> = Vec::new();
@@ -470,10 +471,7 @@ fn split<'a>(
         for (name, called) in services.sorted() {
             if covers(name, &domains::lower(host)) {
                 found = true;
-                let seen = visible
-                    .iter()
-                    .any(|own| own.service.id.host == called.service.id.host);
-                let best = most_specific(name, all).filter(|_| seen);
+                let best = most_specific(name, all);
                 if best.is_some_and(|best| std::ptr::eq(best, routing)) {
                     matched.push(called);
                 }
