@@ -50,6 +50,7 @@ written!(
     crate::envoy::config::route::v3::VirtualHost,
     crate::envoy::config::cluster::v3::Cluster,
     crate::envoy::config::cluster::v3::cluster::EdsClusterConfig,
+    crate::envoy::config::cluster::v3::cluster::TransportSocketMatch,
     crate::envoy::config::listener::v3::Listener,
     crate::envoy::config::listener::v3::FilterChain,
     crate::envoy::config::listener::v3::FilterChainMatch,
@@ -57,6 +58,8 @@ written!(
     extensions::filters::network::http_connection_manager::v3::HttpConnectionManager,
     extensions::filters::network::http_connection_manager::v3::Rds,
     extensions::filters::network::tcp_proxy::v3::TcpProxy,
+    extensions::transport_sockets::tls::v3::CommonTlsContext,
+    extensions::transport_sockets::tls::v3::SdsSecretConfig,
 );
 
 macro_rules! packed {
@@ -133,9 +136,6 @@ packed!(
     extensions::retry::host::previous_hosts::v3::PreviousHostsPredicate,
     extensions::transport_sockets::proxy_protocol::v3::ProxyProtocolUpstreamTransport,
     extensions::transport_sockets::raw_buffer::v3::RawBuffer,
-    crate::envoy::config::cluster::v3::cluster::TransportSocketMatch,
-    extensions::transport_sockets::tls::v3::CommonTlsContext,
-    extensions::transport_sockets::tls::v3::SdsSecretConfig,
     extensions::transport_sockets::tls::v3::DownstreamTlsContext,
     extensions::transport_sockets::tls::v3::UpstreamTlsContext,
     extensions::upstreams::http::v3::HttpProtocolOptions,

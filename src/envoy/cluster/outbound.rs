@@ -24,6 +24,12 @@ use crate::endpoint::{EndpointView, Reach};
 use crate::parts::{ads, lookup_family, number, span};
 use crate::{assign, filter, names, statistics};
 
+/// Labels of services whose sessions stick to endpoints.
+pub(super) const SESSIONS: [&str; 2] = [
+    "istio.io/persistent-session",
+    "istio.io/persistent-session-header",
+];
+
 /// A cluster in the making.
 pub(super) struct Built {
     pub(super) cluster: wire::Cluster,
@@ -306,12 +312,9 @@ fn wishes_distance(called: &OutboundService) -> bool {
 /// Whether sessions stick to endpoints, by labels of the Service.
 fn sticks(called: &OutboundService) -> bool {
     let labels = &called.service.labels;
-    [
-        "istio.io/persistent-session",
-        "istio.io/persistent-session-header",
-    ]
-    .iter()
-    .any(|label| labels.get(*label).is_some_and(|value| !value.is_empty()))
+    SESSIONS
+        .iter()
+        .any(|label| labels.get(*label).is_some_and(|value| !value.is_empty()))
 }
 
 /// Endpoints that end still serve the sessions that stick to them.

@@ -6,14 +6,13 @@ use api::networking::destination_rule::{ClientTls, ProxyProtocol, TlsMode};
 use bytes::Bytes;
 use core::UpstreamHttpProtocolOptions as FromHost;
 use mesh::{Flavour, OutboundService, Policy, Port, Registry, Resolution, Role, Scope};
-use proto::codec;
 use proto::envoy::config::cluster::v3 as wire;
 use proto::envoy::config::core::v3 as core;
 use proto::envoy::extensions::transport_sockets::proxy_protocol::v3::ProxyProtocolUpstreamTransport;
 use proto::envoy::extensions::transport_sockets::raw_buffer::v3::RawBuffer;
 use proto::envoy::extensions::transport_sockets::tls::v3 as tls;
 use proto::envoy::r#type::matcher::v3::{StringMatcher, string_matcher::MatchPattern};
-use proto::pack::Pack;
+use proto::pack::{Pack, Put};
 use proto::writer::Writer;
 
 use super::connection_pool::Options;
@@ -333,7 +332,7 @@ fn put_by_ability(istio: bool, mutual: &Mutual, http2: bool, into: &mut Writer) 
                 tls_params: None,
                 ..common(istio, http2)
             };
-            rest.pack().value
+            rest.fields()
         };
         let versions = tls::CommonTlsContext {
             tls_params: Some(versions()),
@@ -344,20 +343,20 @@ fn put_by_ability(istio: bool, mutual: &Mutual, http2: bool, into: &mut Writer) 
                 transport_socket: None,
                 ..able
             }
-            .pack()
-            .value,
-            unable: codec::encode_cluster(&wire::Cluster {
+            .fields(),
+            unable: wire::Cluster {
                 transport_socket_matches: vec![unable],
                 ..Default::default()
-            }),
-            versions: versions.pack().value,
+            }
+            .fields(),
+            versions: versions.fields(),
             common: [
                 common(false, false),
                 common(false, true),
                 common(true, false),
                 common(true, true),
             ],
-            roots: secret("ROOTCA").pack().value,
+            roots: secret("ROOTCA").fields(),
         }
     });
     let constants = &*CONSTANTS;

@@ -16,7 +16,7 @@ use proto::envoy::config::cluster::v3 as wire;
 use proto::pack::Put;
 use proto::writer::Writer;
 
-use super::outbound::{self, Mode as For};
+use super::outbound::{self, Mode as For, SESSIONS};
 use super::{Made, put_greeting, tls};
 use crate::parts::ads;
 use crate::{EndpointView, names, statistics};
@@ -26,12 +26,6 @@ const NAME: u32 = 1;
 const STATISTICS: u32 = 28;
 const ENDPOINTS: u32 = 3;
 const SERVICE_NAME: u32 = 2;
-
-/// Labels of services that decide about their clusters.
-const SESSIONS: [&str; 2] = [
-    "istio.io/persistent-session",
-    "istio.io/persistent-session-header",
-];
 
 /// What is known of the kinds of services of a scope.
 pub(crate) struct Usual<'a> {
