@@ -11,6 +11,8 @@ use futures::FutureExt;
 use kube::{Client, ResourceExt};
 use serde_json::{Value, json};
 
+use crate::writes::settled;
+
 fn sample() -> Value {
     cluster::documents("config/samples/istiooperator.yaml")[0]["spec"].clone()
 }
@@ -65,6 +67,8 @@ async fn nobody_is_refused_what_settings_ask_for() {
     let client = cluster::client().await;
     let _mesh = mesh::exclusive(&client).await;
     let installation = Installation::sample(&client);
+    // In a namespace that ends, whoever creates an object is refused as if for want of permission.
+    settled(&client).await;
     let (before, mark) = (refusals(&client).await, audit::mark());
     let outcome = AssertUnwindSafe(async {
         installation.apply(with_more_rights()).await;

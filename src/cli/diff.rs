@@ -47,7 +47,7 @@ fn in_cluster(arguments: &Arguments) -> Result<String, String> {
     arguments.flags.run(async |cluster| {
         let wanted = crate::installation::Installation::of(&cluster, document).await?;
         let plan = wanted.plan(&cluster).await?;
-        Ok(crate::plan_text::print(&plan, arguments.verbose))
+        crate::plan_text::outcome(&plan, arguments.verbose)
     })
 }
 

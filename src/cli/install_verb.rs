@@ -50,7 +50,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<String, String> {
         inputs::warn(&wanted.install);
         if arguments.dry_run {
             let plan = wanted.plan(&cluster).await?;
-            return Ok(plan_text::print(&plan, false));
+            return plan_text::outcome(&plan, false);
         }
         if !arguments.force {
             let foreign = wanted.foreign(&cluster).await?;

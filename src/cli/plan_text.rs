@@ -1,10 +1,26 @@
-//! A plan as text: what would be created, changed and removed.
+//! A plan as text: what would be created, changed and removed, and what is refused.
 
-use rollout::{Action, FieldChange, Plan};
+use rollout::{Action, FieldChange, Plan, PlannedChange};
 use similar::TextDiff;
 
+/// What a dry run ends with.
+///
+/// # Errors
+/// When something is refused: an installation would fail, and the plan is printed before that is said.
+pub(crate) fn outcome(plan: &Plan, whole: bool) -> Result<String, String> {
+    let text = print(plan, whole);
+    let is_refused = |change: &&PlannedChange| matches!(change.action, Action::Refuse(_));
+    match plan.objects.iter().filter(is_refused).count() {
+        0 => Ok(text),
+        refused => {
+            crate::print(&text);
+            Err(format!("the API server refuses {refused} of these objects"))
+        }
+    }
+}
+
 /// A line for each change; `whole` prints the objects, changed lines marked.
-pub(crate) fn print(plan: &Plan, whole: bool) -> String {
+fn print(plan: &Plan, whole: bool) -> String {
     if plan.objects.is_empty() {
         return "nothing would change\n".to_owned();
     }

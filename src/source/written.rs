@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use imbl::OrdMap;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::Change;
 use crate::change::Id;
@@ -55,12 +55,8 @@ impl Texts {
 
 /// The text that is kept of an object of Istio's API.
 pub(crate) fn of_object(object: &Value) -> Arc<str> {
-    let fields = ["kind", "apiVersion", "metadata", "spec"];
-    let mut kept: Map<String, Value> = fields
-        .iter()
-        .filter_map(|field| Some(((*field).to_owned(), object.get(field)?.clone())))
-        .collect();
-    if let Some(metadata) = kept.get_mut("metadata").and_then(Value::as_object_mut) {
+    let mut metadata = object["metadata"].clone();
+    if let Some(metadata) = metadata.as_object_mut() {
         metadata.remove("managedFields");
         if let Some(annotations) = metadata
             .get_mut("annotations")
@@ -72,7 +68,20 @@ pub(crate) fn of_object(object: &Value) -> Arc<str> {
             }
         }
     }
-    Value::Object(kept).to_string().into()
+    // A specification may be large, and is not copied for this.
+    let mut text = String::from("{");
+    for field in ["kind", "apiVersion", "metadata", "spec"] {
+        let value = match field {
+            "metadata" => Some(&metadata),
+            other => object.get(other),
+        };
+        if let Some(value) = value {
+            let comma = if text.len() > 1 { "," } else { "" };
+            text += &format!("{comma}\"{field}\":{value}");
+        }
+    }
+    text.push('}');
+    text.into()
 }
 
 #[cfg(test)]

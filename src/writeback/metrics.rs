@@ -24,7 +24,7 @@ impl Metrics {
         let metrics = Metrics::default();
         registry.register(
             "istiod_status_writes_total",
-            "Writes to the status of users' objects, by how they ended",
+            "Writes to the status of users' objects and of reports to the replica that leads, by how they ended",
             metrics.writes.clone(),
         );
         registry.register(

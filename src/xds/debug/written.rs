@@ -13,7 +13,7 @@ use super::{Answer, Debug, Question};
 /// What is kept as it is written.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Written {
-    /// The mesh configuration with its defaults; null while there is none.
+    /// The mesh configuration with its defaults, these alone while there is none; null when it cannot be used.
     pub mesh: Value,
     /// Objects of Istio's API as JSON.
     pub objects: Vec<Arc<str>>,
