@@ -9,6 +9,9 @@ use serde_json::Value;
 
 use crate::statuses;
 
+/// What objects that cases apply are written as.
+pub const FIELD_MANAGER: &str = "e2e";
+
 /// A client of its own for each case: connections belong to the runtime that made them.
 pub async fn client() -> Client {
     // The first case installs it, the others find it installed.
@@ -59,7 +62,7 @@ pub async fn apply(client: &Client, object: Value) -> Result<DynamicObject, kube
     };
     api.patch(
         &object.name_any(),
-        &PatchParams::apply("e2e").force(),
+        &PatchParams::apply(FIELD_MANAGER).force(),
         &Patch::Apply(&object),
     )
     .await

@@ -7,6 +7,9 @@ use kube::Client;
 
 use crate::diagnose;
 
+/// A probe that takes longer hangs: more than any command of [`crate::exec`] may take.
+const PROBE: Duration = Duration::from_secs(300);
+
 /// Asks `probe` until it answers `Ok`, at most `seconds`; returns the answer and the time it took.
 ///
 /// # Panics
@@ -23,9 +26,10 @@ where
     let begin = Instant::now();
     let mut pause = Duration::from_millis(20);
     loop {
-        let last = match probe().await {
-            Ok(answer) => return (answer, begin.elapsed()),
-            Err(reason) => reason,
+        let last = match tokio::time::timeout(PROBE, probe()).await {
+            Ok(Ok(answer)) => return (answer, begin.elapsed()),
+            Ok(Err(reason)) => reason,
+            Err(_) => format!("none within {PROBE:?}"),
         };
         if begin.elapsed() > Duration::from_secs(seconds) {
             diagnose::print(client).await;

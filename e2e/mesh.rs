@@ -1,13 +1,14 @@
 //! The mesh under test: the sample IstioOperator, installed when first needed. Cases that only look
-//! at it share it; a case that disturbs it has it alone.
+//! at it share it; a case that disturbs it has it alone. Whatever one that failed made of it, the next
+//! begins with the sample.
 
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Service;
-use kube::api::{ApiResource, DeleteParams, DynamicObject, Patch, PatchParams};
+use kube::api::{ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams};
 use kube::core::GroupVersionKind;
 use kube::{Api, Client, ResourceExt};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tokio::sync::Mutex;
 
 use crate::argocd::{self, Health};
@@ -18,6 +19,7 @@ use crate::{cluster, gate};
 pub const NAMESPACE: &str = "istio-system";
 /// Name of the sample.
 pub const NAME: &str = "istiocontrolplane";
+const SAMPLE: &str = "config/samples/istiooperator.yaml";
 
 /// Where the control plane runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,7 +71,8 @@ pub async fn beside(client: &Client) -> gate::Shared {
     guard
 }
 
-/// Holds the installed mesh alone; the case that takes it leaves it healthy, or deleted.
+/// Holds the installed mesh alone. The case that takes it leaves it healthy, or deleted; one that fails may leave it
+/// paused, with another specification, or with other IstioOperators of its own in [`NAMESPACE`].
 pub async fn exclusive(client: &Client) -> gate::Alone {
     let guard = gate::alone().await;
     installed(client).await;
@@ -79,18 +82,41 @@ pub async fn exclusive(client: &Client) -> gate::Alone {
 /// Holds the place of the mesh alone, installed or not.
 pub async fn bare(client: &Client) -> gate::Alone {
     let guard = gate::alone().await;
+    remove_others(client).await;
     delete(client).await;
     guard
 }
 
-/// Of several cases that find no mesh one installs it and the others wait.
+/// Of several cases that find no mesh, or not that of the sample, one installs it and the others wait.
 async fn installed(client: &Client) {
     static ONE: Mutex<()> = Mutex::const_new(());
     let _one = ONE.lock().await;
-    // A case that failed may have left the operator paused.
-    let operator = operators(client).get_opt(NAME).await;
-    if operator.is_ok_and(|found| found.is_some_and(|operator| is_paused(&operator))) {
-        pause(client, false).await;
+    remove_others(client).await;
+    restore(client).await;
+}
+
+/// The specification of the sample.
+pub fn sample() -> Value {
+    cluster::documents(SAMPLE)[0]["spec"].clone()
+}
+
+/// Makes of the mesh that of the sample, whatever a case made of it, and waits until it is healthy; writes nothing when
+/// it is.
+pub async fn restore(client: &Client) {
+    let (found, _) = eventually(client, "an answer about the sample", 30, || async {
+        let found = operators(client).get_opt(NAME).await;
+        found.map_err(|error| error.to_string())
+    })
+    .await;
+    if let Some(found) = found {
+        if found.metadata.deletion_timestamp.is_some() {
+            delete(client).await;
+        } else {
+            if is_paused(&found) {
+                pause(client, false).await;
+            }
+            put_back(client, &found.data["spec"]).await;
+        }
     }
     if healthy(client).await.is_err() {
         install(client).await;
@@ -98,9 +124,65 @@ async fn installed(client: &Client) {
     }
 }
 
+/// Makes a specification that was found that of the sample, if it is another.
+async fn put_back(client: &Client, found: &Value) {
+    let sample = sample();
+    if *found == sample {
+        return;
+    }
+    // An apply takes away only what nobody else wrote.
+    if let Some(more) = superfluous(found, &sample) {
+        let patch = json!({"spec": more});
+        operators(client)
+            .patch(NAME, &PatchParams::default(), &Patch::Merge(patch))
+            .await
+            .expect("a specification with less");
+    }
+    install(client).await;
+}
+
+/// The merge patch (RFC 7396) that takes from `found` what `wanted` does not have, if there is any.
+fn superfluous(found: &Value, wanted: &Value) -> Option<Value> {
+    let (found, wanted) = (found.as_object()?, wanted.as_object()?);
+    let mut patch = Map::new();
+    for (key, value) in found {
+        match wanted.get(key) {
+            None => {
+                patch.insert(key.clone(), Value::Null);
+            }
+            Some(wanted) => {
+                let less = superfluous(value, wanted);
+                patch.extend(less.map(|less| (key.clone(), less)));
+            }
+        }
+    }
+    (!patch.is_empty()).then_some(Value::Object(patch))
+}
+
+/// Deletes the IstioOperators that cases made beside the sample, and waits until they are gone.
+async fn remove_others(client: &Client) {
+    let (all, _) = eventually(client, "IstioOperators can be listed", 30, || async {
+        let all = operators(client).list(&ListParams::default()).await;
+        all.map(|all| all.items).map_err(|error| error.to_string())
+    })
+    .await;
+    for other in &all {
+        let name = other.name_any();
+        if name != NAME && is_of_a_case(other) {
+            remove(client, &name).await;
+        }
+    }
+}
+
+/// Whether it was written by [`cluster::apply`].
+fn is_of_a_case(operator: &DynamicObject) -> bool {
+    let mut writers = operator.managed_fields().iter();
+    writers.any(|entry| entry.manager.as_deref() == Some(cluster::FIELD_MANAGER))
+}
+
 /// Applies the sample, unchanged.
 pub async fn install(client: &Client) {
-    for document in cluster::documents("config/samples/istiooperator.yaml") {
+    for document in cluster::documents(SAMPLE) {
         cluster::apply(client, document)
             .await
             .expect("the sample is accepted");
@@ -109,12 +191,17 @@ pub async fn install(client: &Client) {
 
 /// Deletes the sample and waits until it is gone.
 pub async fn delete(client: &Client) -> Duration {
+    remove(client, NAME).await
+}
+
+async fn remove(client: &Client, name: &str) -> Duration {
     let operators = operators(client);
-    if let Err(error) = operators.delete(NAME, &DeleteParams::default()).await {
+    if let Err(error) = operators.delete(name, &DeleteParams::default()).await {
         assert!(is_not_found(&error), "{error}");
     }
-    let (_, took) = eventually(client, "the IstioOperator is gone", 120, || async {
-        match operators.get_opt(NAME).await {
+    let what = format!("IstioOperator {name} is gone");
+    let (_, took) = eventually(client, &what, 120, || async {
+        match operators.get_opt(name).await {
             Ok(None) => Ok(()),
             Ok(Some(left)) => Err(left.data["status"].to_string()),
             Err(error) => Err(error.to_string()),
@@ -188,3 +275,6 @@ pub async fn ingress(client: &Client) -> String {
 pub fn is_not_found(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if status.code == 404)
 }
+
+#[cfg(test)]
+mod tests;

@@ -17,7 +17,7 @@ use crate::workload::{self, Workload};
 use crate::{cluster, diagnose, mesh};
 
 /// Pods of a case are ready within this many seconds, also when others start theirs.
-const READY: u64 = 90;
+const READY: u64 = 150;
 
 /// One namespace of a case.
 pub struct Namespace {

@@ -119,7 +119,7 @@ async fn authorizers_decide_without_them_nothing_passes_and_audits_are_recorded(
         answers(place, "web", urls[0], &requests, &json!([403, 403, 200])).await;
     })
     .await;
-    configure(&client, Value::Null).await;
+    mesh::restore(&client).await;
 }
 
 /// What a policy of action AUDIT holds of passes, and the access log says that it was to be recorded.

@@ -6,6 +6,9 @@ use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use kube::{Api, Client, ResourceExt};
 use serde_json::json;
 
+/// Seconds: how soon is nothing that is promised, and other cases have the processors too.
+const LIMIT: u64 = 30;
+
 async fn secret(client: &Client) -> Secret {
     let secrets: Api<Secret> = Api::namespaced(client.clone(), mesh::NAMESPACE);
     secrets
@@ -62,7 +65,8 @@ async fn every_namespace_holds_the_root() {
         if excluded || namespace.metadata.deletion_timestamp.is_some() {
             continue;
         }
-        eventually(&client, &format!("{name} holds the root"), 5, || async {
+        let what = format!("{name} holds the root");
+        eventually(&client, &what, LIMIT, || async {
             let found = root_of(&client, &name).await;
             if found.as_ref() == Ok(&root) {
                 return Ok(());
@@ -96,7 +100,7 @@ async fn a_new_namespace_gets_the_root_and_keeps_it() {
         let found = root_of(&client, "certificates-new").await?;
         (found == root).then_some(()).ok_or(found)
     };
-    let (_, took) = eventually(&client, "the new namespace holds the root", 5, &holds).await;
+    let (_, took) = eventually(&client, "the new namespace holds the root", LIMIT, &holds).await;
     println!("root in a new namespace after {took:?}");
 
     let maps: Api<ConfigMap> = Api::namespaced(client.clone(), "certificates-new");
@@ -108,7 +112,7 @@ async fn a_new_namespace_gets_the_root_and_keeps_it() {
     )
     .await
     .expect("an edit");
-    eventually(&client, "the edit is undone", 5, &holds).await;
+    eventually(&client, "the edit is undone", LIMIT, &holds).await;
     let data = maps
         .get(base::names::ROOT_CERT_CONFIG_MAP)
         .await
@@ -120,7 +124,7 @@ async fn a_new_namespace_gets_the_root_and_keeps_it() {
     maps.delete(base::names::ROOT_CERT_CONFIG_MAP, &DeleteParams::default())
         .await
         .expect("a deletion");
-    eventually(&client, "the deletion is undone", 5, &holds).await;
+    eventually(&client, "the deletion is undone", LIMIT, &holds).await;
 
     let namespaces: Api<Namespace> = Api::all(client.clone());
     namespaces

@@ -4,13 +4,7 @@ use e2e::argocd::Health;
 use e2e::installation::{Installation, condition};
 use e2e::{cluster, eventually::eventually, mesh};
 use kube::Client;
-use serde_json::{Value, json};
-
-/// The specification of the sample.
-fn sample() -> Value {
-    let documents = cluster::documents("config/samples/istiooperator.yaml");
-    documents[0]["spec"].clone()
-}
+use serde_json::json;
 
 /// Generation of an object: the same as long as nobody changes what it asks for; nothing when it is not there.
 async fn generation(client: &Client, kind: (&str, &str), name: &str) -> Option<i64> {
@@ -30,11 +24,11 @@ async fn an_invalid_specification_changes_nothing_and_clears_when_it_is_fixed() 
     let before = generation(&client, DEPLOYMENT, "istio-egressgateway").await;
     assert!(before.is_some());
 
-    let mut spec = sample();
+    let mut spec = mesh::sample();
     spec["meshConfig"]["outboundTrafficPolicy"]["mode"] = json!("REGISTRY");
     spec["components"]["egressGateways"] = json!([]);
     installation.apply(spec).await;
-    let status = installation.until(10, Health::Degraded, |_| true).await;
+    let status = installation.until(30, Health::Degraded, |_| true).await;
     let message = status["message"].as_str().unwrap_or_default();
     assert!(
         message.contains("outboundTrafficPolicy.mode") && message.contains("REGISTRY_ONLY"),
@@ -57,7 +51,7 @@ async fn an_invalid_specification_changes_nothing_and_clears_when_it_is_fixed() 
         "it was changed"
     );
 
-    installation.apply(sample()).await;
+    installation.apply(mesh::sample()).await;
     let status = installation.until(30, Health::Healthy, |_| true).await;
     assert_eq!(
         condition(&status, "SpecValid")["status"],
@@ -76,7 +70,7 @@ async fn a_disabled_control_plane_is_removed_and_comes_back() {
     let client = cluster::client().await;
     let _mesh = mesh::exclusive(&client).await;
     let installation = Installation::sample(&client);
-    let mut spec = sample();
+    let mut spec = mesh::sample();
     spec["components"]["pilot"]["enabled"] = json!(false);
     installation.apply(spec).await;
     let status = installation
@@ -105,7 +99,7 @@ async fn a_disabled_control_plane_is_removed_and_comes_back() {
         .await;
     }
 
-    installation.apply(sample()).await;
+    installation.apply(mesh::sample()).await;
     let (_, took) = mesh::wait_until_healthy(&client).await;
     println!("HEALTHY {took:?} after the control plane was enabled");
 }
@@ -116,7 +110,7 @@ async fn a_profile_with_less_removes_what_it_does_not_have() {
     let _mesh = mesh::exclusive(&client).await;
     let installation = Installation::sample(&client);
     let istiod = generation(&client, DEPLOYMENT, "istiod").await;
-    let mut spec = sample();
+    let mut spec = mesh::sample();
     spec["profile"] = json!("minimal");
     let components = spec["components"].as_object_mut().expect("components");
     components.remove("egressGateways");
@@ -153,6 +147,6 @@ async fn a_profile_with_less_removes_what_it_does_not_have() {
         "istiod was changed"
     );
 
-    installation.apply(sample()).await;
+    installation.apply(mesh::sample()).await;
     mesh::wait_until_healthy(&client).await;
 }

@@ -172,11 +172,11 @@ async fn a_deletion_that_waits_says_for_what_and_an_annotation_ends_it() {
         installation.begin_deletion().await;
         let object = "service deletion-waits/edge";
         let waiting = |status: &Value| waits_for(status, &["deleting", object, "to end"]);
-        installation.until(10, Health::Progressing, waiting).await;
+        installation.until(20, Health::Progressing, waiting).await;
         // Later an Event as well, and status tells the way out.
         let force = |status: &Value| waits_for(status, &[object, base::labels::FORCE_DELETE]);
         installation.until(40, Health::Progressing, force).await;
-        let (told, _) = eventually(&client, "an Event", 10, || async {
+        let (told, _) = eventually(&client, "an Event", 20, || async {
             let told = installation.told("WaitingToEnd").await;
             told.first().cloned().ok_or("none".to_owned())
         })
@@ -186,10 +186,10 @@ async fn a_deletion_that_waits_says_for_what_and_an_annotation_ends_it() {
         installation
             .annotate(base::labels::FORCE_DELETE, Some("true"))
             .await;
-        installation.gone(10).await;
+        installation.gone(30).await;
         let left = services.get("edge").await.expect("its finalizer holds it");
         assert!(left.metadata.deletion_timestamp.is_some());
-        let (told, _) = eventually(&client, "an Event", 10, || async {
+        let (told, _) = eventually(&client, "an Event", 20, || async {
             let told = installation.told("LeftBehind").await;
             told.first().cloned().ok_or("none".to_owned())
         })
@@ -206,7 +206,7 @@ async fn a_deletion_that_waits_says_for_what_and_an_annotation_ends_it() {
             "Role",
             Some(&place.name),
         );
-        eventually(&client, "no Role", 10, || async {
+        eventually(&client, "no Role", 20, || async {
             let left = roles.list(&ListParams::default()).await;
             let left = left.map_err(|error| error.to_string())?.items;
             left.is_empty().then_some(()).ok_or(format!("{left:?}"))
@@ -380,7 +380,7 @@ async fn an_installation_whose_control_plane_never_ran_is_deleted() {
     let client = cluster::client().await;
     let _mesh = mesh::bare(&client).await;
     let installation = Installation::sample(&client);
-    let mut spec = cluster::documents("config/samples/istiooperator.yaml")[0]["spec"].clone();
+    let mut spec = mesh::sample();
     spec["tag"] = json!("no-such-version");
     installation.apply(spec).await;
     let status = installation

@@ -60,7 +60,7 @@ async fn a_host_outside_is_blocked_by_name_until_a_service_entry_allows_it() {
             }
         })
         .await;
-        let (lines, _) = eventually(&client, "a line that names the host", 10, || {
+        let (lines, _) = eventually(&client, "a line that names the host", 20, || {
             sidecar::access_log(place, &from, [HOST, " 502 ", "block_all"])
         })
         .await;
@@ -91,7 +91,7 @@ async fn a_host_outside_is_blocked_by_name_until_a_service_entry_allows_it() {
         .await;
         println!("allowed after {took:?}");
         let cluster = format!("outbound|{}||{HOST}", workload::HTTP);
-        eventually(&client, "a line that names the cluster", 10, || {
+        eventually(&client, "a line that names the cluster", 20, || {
             sidecar::access_log(place, &from, [" 200 ", &cluster])
         })
         .await;

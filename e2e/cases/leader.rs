@@ -148,7 +148,7 @@ async fn when_the_leader_goes_or_holds_still_another_takes_over_and_they_do_not_
         assert_one_repair(mark, &installed, Some(&third));
 
         let mark = audit::mark();
-        let (_, took) = drift(&client, 5).await;
+        let (_, took) = drift(&client, 20).await;
         println!("two again: repaired after {took:?}");
         mesh::wait_until_healthy(&client).await;
         assert_one_repair(mark, &installed, Some(&third));

@@ -13,13 +13,9 @@ use serde_json::{Value, json};
 
 use crate::writes::settled;
 
-fn sample() -> Value {
-    cluster::documents("config/samples/istiooperator.yaml")[0]["spec"].clone()
-}
-
 /// Analysis, taints and signers of others.
 fn with_more_rights() -> Value {
-    let mut spec = sample();
+    let mut spec = mesh::sample();
     spec["values"] = json!({
         "global": {"istiod": {"enableAnalysis": true}, "certSigners": ["example.com/signer"]},
         "pilot": {"taint": {"enabled": true}, "env": {"EXTERNAL_CA": "ISTIOD_RA_KUBERNETES_API"}},
@@ -108,7 +104,7 @@ async fn nobody_is_refused_what_settings_ask_for() {
         assert!(now.iter().all(|line| before.contains(line)), "{now:#?}");
     });
     let outcome = outcome.catch_unwind().await;
-    installation.apply(sample()).await;
+    installation.apply(mesh::sample()).await;
     installation.until(120, Health::Healthy, |_| true).await;
     if let Err(panic) = outcome {
         std::panic::resume_unwind(panic);

@@ -17,6 +17,8 @@ fn wanted(host: mesh::Host) -> usize {
 /// Asked for earlier than at half of the minute, as users may: each comes at a quarter, and this leaves it some more.
 const SETTINGS: &str = "proxyMetadata: {SECRET_TTL: 1m, SECRET_GRACE_PERIOD_RATIO: \"0.75\"}";
 const EACH: Duration = Duration::from_secs(25);
+/// What a busy machine may take from all of them together, beside that.
+const SLACK: Duration = Duration::from_secs(60);
 
 /// Serial number of the certificate that the pod's Envoy shows to its peers now, and for how long it is valid.
 async fn serial(place: &Namespace, pod: &str) -> Result<(String, jiff::SignedDuration), String> {
@@ -47,7 +49,7 @@ async fn rotations_under_load_lose_no_request() {
     let client = cluster::client().await;
     let _mesh = mesh::beside(&client).await;
     let rotations = wanted(mesh::host(&client).await);
-    let limit = EACH * u32::try_from(rotations).expect("it is small");
+    let limit = SLACK + EACH * u32::try_from(rotations).expect("it is small");
     let short = |workload: Workload| workload.annotation("proxy.istio.io/config", SETTINGS);
     namespace::injected(&client, "rotation", async |place| {
         let server = short(Workload::echo("echo", "v1"));
@@ -66,15 +68,21 @@ async fn rotations_under_load_lose_no_request() {
 
         let pods = [place.pod_of("echo").await, place.pod_of("client").await];
         let mut seen = [BTreeSet::new(), BTreeSet::new()];
+        let mut unseen = None;
         let begin = Instant::now();
         while seen.iter().any(|serials| serials.len() <= rotations) {
             for (pod, serials) in pods.iter().zip(&mut seen) {
-                let (serial, lifetime) = serial(place, pod).await.unwrap_or_else(|reason| panic!("{reason}"));
-                assert!(lifetime.as_secs() < 300, "{pod}: a certificate for {lifetime}");
-                serials.insert(serial);
+                match serial(place, pod).await {
+                    Ok((serial, lifetime)) => {
+                        assert!(lifetime.as_secs() < 300, "{pod}: a certificate for {lifetime}");
+                        serials.insert(serial);
+                    }
+                    Err(reason) => unseen = Some(reason),
+                }
             }
             let counts: Vec<_> = seen.iter().map(BTreeSet::len).collect();
-            assert!(begin.elapsed() < limit, "{counts:?} certificates after {:?}", begin.elapsed());
+            let took = begin.elapsed();
+            assert!(took < limit, "{counts:?} certificates after {took:?}, not seen: {unseen:?}");
             tokio::time::sleep(Duration::from_secs(4)).await;
         }
         println!("{rotations} rotations of client and server in {:?}", begin.elapsed());

@@ -15,8 +15,7 @@ const HTTP: &str = "http://echo:8080/asked";
 
 /// The sample, with providers whose services are in the namespace of this case.
 fn specification() -> Value {
-    let documents = cluster::documents("config/samples/istiooperator.yaml");
-    let mut spec = documents[0]["spec"].clone();
+    let mut spec = mesh::sample();
     let at = |port: u16| json!({"service": format!("sink.{NAME}.svc.cluster.local"), "port": port});
     let with = |port: u16, more: Value| {
         let mut provider = at(port);
@@ -172,7 +171,6 @@ async fn access_logs_and_spans_arrive_with_the_fields_that_were_asked_for() {
         .await;
     })
     .await;
-    let documents = cluster::documents("config/samples/istiooperator.yaml");
-    installation.apply(documents[0]["spec"].clone()).await;
+    installation.apply(mesh::sample()).await;
     installation.until(60, Health::Healthy, |_| true).await;
 }

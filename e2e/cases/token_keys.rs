@@ -80,7 +80,7 @@ async fn told(place: &Namespace, text: &str) {
 }
 
 /// Sets how often the control plane fetches keys.
-async fn refresh(client: &kube::Client, interval: Value) {
+async fn refresh(client: &kube::Client, interval: &str) {
     let env = json!({"PILOT_JWT_PUB_KEY_REFRESH_INTERVAL": interval});
     let patch = json!({"spec": {"values": {"pilot": {"env": env}}}});
     mesh::operators(client)
@@ -101,7 +101,7 @@ async fn serve(place: &Namespace, issuers: &[&Issuer]) {
 async fn keys_are_fetched_and_their_rotation_is_followed() {
     let client = cluster::client().await;
     let _mesh = mesh::exclusive(&client).await;
-    refresh(&client, json!("2s")).await;
+    refresh(&client, "2s").await;
     namespace::injected(&client, "fetched-keys", async |place| {
         let (old, new) = (Issuer::new("old"), Issuer::new("new"));
         serve(place, &[&old]).await;
@@ -131,5 +131,5 @@ async fn keys_are_fetched_and_their_rotation_is_followed() {
         told(place, "the answer has no keys").await;
     })
     .await;
-    refresh(&client, Value::Null).await;
+    mesh::restore(&client).await;
 }

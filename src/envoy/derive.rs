@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use base::ObjectRef;
 use mesh::{Flavour, Role, Scope, VirtualHosts};
 use proto::codec::type_url;
 use proto::writer::Writer;
@@ -114,6 +115,7 @@ fn clusters(scope: &Scope, memo: &Memo, into: &mut Resources) {
         let table = memo.table(
             type_url::CLUSTER,
             "",
+            &[],
             made.clone().map(|(resource, _)| resource.clone()),
         );
         let views = made.filter_map(|(resource, view)| Some((&resource.name, view.as_ref()?)));
@@ -162,17 +164,18 @@ fn listeners(scope: &Scope, memo: &Memo) -> Arc<Set> {
         };
         let routes = made.iter().flat_map(|made| made.routes.clone()).collect();
         let mut encoded = Writer::default();
+        let (of, common) = (&scope.workload.namespace, &scope.telemetry.origin);
         let resources = made.into_iter().map(|made| {
             encoded.clear();
             made.put(&mut encoded);
             let name = made.listener.name;
             let mut origin = made.origin;
-            origin.extend(scope.telemetry.origin.iter().cloned());
+            origin.extend(common.iter().cloned());
             let listener = Resource::new(type_url::LISTENER, name, encoded.bytes(), origin);
             Arc::new(listener)
         });
         Arc::new(Set {
-            table: memo.table(type_url::LISTENER, &scope.workload.namespace, resources),
+            table: memo.table(type_url::LISTENER, of, common, resources),
             routes,
             ..Set::default()
         })
@@ -212,8 +215,8 @@ fn route_set(scope: &Scope, made: Vec<route::Made>, memo: &Memo) -> Set {
     }
     let of = &scope.workload.namespace;
     Set {
-        table: memo.table(type_url::ROUTE, of, resources.into_iter()),
-        hosts: memo.table(type_url::VIRTUAL_HOST, of, hosts.into_iter()),
+        table: memo.table(type_url::ROUTE, of, &[], resources.into_iter()),
+        hosts: memo.table(type_url::VIRTUAL_HOST, of, &[], hosts.into_iter()),
         _rests: rests,
         ..Set::default()
     }
@@ -235,15 +238,17 @@ fn names(scope: &Scope, memo: &Memo) -> Arc<Set> {
 
 impl Memo {
     /// A table of exactly `resources`, which shares structure with the one made last of its type
-    /// for a namespace.
+    /// for a namespace. All of them come from the objects of `common`, in its order.
     fn table(
         &self,
         type_url: &'static str,
         namespace: &str,
+        common: &[Arc<ObjectRef>],
         resources: impl Iterator<Item = Arc<Resource>>,
     ) -> Table {
+        let key = (type_url, namespace.to_owned(), common.to_vec());
         let mut last = self.last.borrow_mut();
-        let last = last.entry((type_url, namespace.to_owned())).or_default();
+        let last = last.entry(key).or_default();
         last.become_only(resources);
         last.clone()
     }

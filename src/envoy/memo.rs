@@ -9,12 +9,13 @@ use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use api::networking::virtual_service::VirtualService;
+use base::ObjectRef;
 use base::hash::Map;
 use mesh::{Outbound, OutboundService, Routing, Scope, Service};
 
 use crate::derive::{Clusters, Set};
 use crate::resource::{Resource, Table, Views};
-use crate::route::domains::Domains;
+use crate::route::domains::{Caller, Domains};
 use crate::route::fragment::{Names, Rest};
 
 /// Results of earlier derivations. Empty or warm, [`derive`](crate::derive()) gives the same bytes.
@@ -37,16 +38,20 @@ pub struct Memo {
     pub(crate) sets: Results<(&'static str, Same<Scope>), Set>,
     /// Routes of sidecars, by what they are made from and which are asked for.
     pub(crate) route_sets: Results<(Same<Scope>, BTreeSet<String>), Set>,
-    /// What was made last of each type for each namespace: the next shares structure with it.
-    pub(crate) last: RefCell<Map<(&'static str, String), Table>>,
+    /// What was made last of each kind: the next shares structure with it.
+    pub(crate) last: RefCell<Map<Last, Table>>,
     pub(crate) last_views: RefCell<Views>,
 }
 
 /// Its route configuration, its name, its domains, and the rest of it.
 type VirtualHost = (Arc<str>, Arc<str>, Names, Same<Rest>);
 
-/// What domains are of: a service, and a port when each is told with it.
-type Named = (Same<Scope>, Same<Service>, Option<u16>);
+/// A type, a namespace, and the objects that all resources of the table come from: of two workloads for which
+/// different objects say the same, neither takes the place of the other.
+type Last = (&'static str, String, Vec<Arc<ObjectRef>>);
+
+/// What domains are of: a caller, a service, and a port when each is told with it.
+type Named = (Arc<Caller>, Same<Service>, Option<u16>);
 
 impl Memo {
     /// The value for all scopes like this one.
@@ -116,6 +121,11 @@ impl Memo {
         self.scopes.borrow_mut().retain(|_, alike| {
             alike.retain(|scope| Arc::strong_count(scope) > 1);
             !alike.is_empty()
+        });
+        self.last.borrow_mut().retain(|(_, _, common), _| {
+            let scopes = self.scopes.borrow();
+            let mut scopes = scopes.values().flatten();
+            common.is_empty() || scopes.any(|scope| scope.telemetry.origin == *common)
         });
         let known = &mut self.outbounds.borrow_mut();
         known.retain(|outbound| Arc::strong_count(outbound) > 1);

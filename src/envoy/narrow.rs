@@ -9,6 +9,7 @@ use api::snapshot::Locality;
 use mesh::{Egress, GatewayView, Inbound, Mode, Outbound, Scope, Security, Telemetry, Workload};
 
 use crate::memo::{Memo, Same};
+use crate::route::domains::Caller;
 
 static NOTHING_CALLED: LazyLock<Arc<Outbound>> = LazyLock::new(|| Arc::new(nothing_called()));
 static NOTHING_SERVED: LazyLock<Arc<Inbound>> = LazyLock::new(|| {
@@ -161,15 +162,13 @@ pub(crate) fn for_routes(scope: &Scope, memo: &Memo) -> Same<Scope> {
     })
 }
 
-/// What the forms of a service's name depend on: which names are short for the caller.
-pub(crate) fn for_domains(scope: &Scope, memo: &Memo) -> Same<Scope> {
-    let part = for_clusters(scope, memo, false);
-    memo.scope(Scope {
-        workload: Arc::new(Workload {
-            dns_domain: scope.workload.dns_domain.clone(),
-            ..Workload::clone(&part.0.workload)
-        }),
-        ..Scope::clone(&part.0)
+/// What the forms of a service's name depend on: which names are short for the caller, and which
+/// addresses it can use. By value, so that no other setting of the mesh makes them anew.
+pub(crate) fn for_domains(scope: &Scope) -> Arc<Caller> {
+    Arc::new(Caller {
+        dns_domain: scope.workload.dns_domain.clone(),
+        absolute_names: scope.features.absolute_names,
+        reach: scope.reach(),
     })
 }
 

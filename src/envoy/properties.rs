@@ -24,6 +24,22 @@ fn of(mesh: &Mesh, proxy: &Proxy) -> Resources {
     derive(&mesh.scope(proxy), &Memo::default())
 }
 
+/// Every resource with the objects that it comes from.
+fn origins(resources: &Resources) -> Vec<String> {
+    let tables = resources.tables();
+    tables
+        .flat_map(|(type_url, table)| {
+            let of_type = table.iter();
+            of_type.map(move |resource| {
+                let short = type_url.rsplit('.').next().unwrap_or_default();
+                let origin = resource.origin.iter().map(ToString::to_string);
+                let origin: Vec<String> = origin.collect();
+                format!("{short} {}: {}", resource.name, origin.join(", "))
+            })
+        })
+        .collect()
+}
+
 fn names(resources: &Resources) -> Vec<String> {
     let tables = resources.tables();
     tables
@@ -82,6 +98,7 @@ fn what_is_known_from_before_changes_no_result() {
                 );
                 let (warm, cold) = (derive(&scope, &memo), of(&mesh, proxy));
                 assert_eq!(names(&warm), names(&cold), "seed {seed}, step {place}");
+                assert_eq!(origins(&warm), origins(&cold), "seed {seed}, step {place}");
                 assert!(warm == cold, "seed {seed}, step {place}");
             }
             if random.bool() {

@@ -15,8 +15,9 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
 use crate::EndpointView;
 
-/// One encoded xDS resource. Equal when name and version are, since the version is made from the
-/// content.
+/// One encoded xDS resource. Equal when name, version and origin are, since the version is made from
+/// the content. What comes from other objects is another value, but no news for a proxy: streams
+/// compare versions.
 #[derive(Clone, Debug)]
 pub struct Resource {
     /// Its name, unique within its type.
@@ -30,7 +31,7 @@ pub struct Resource {
 
 impl PartialEq for Resource {
     fn eq(&self, other: &Self) -> bool {
-        self.name == other.name && self.version == other.version
+        self.version == other.version && self.name == other.name && self.origin == other.origin
     }
 }
 

@@ -1,5 +1,5 @@
-//! Which objects are to blame for a resource that a proxy refused: those that it was made from, and of a route
-//! configuration only those whose virtual hosts differ from what the proxy accepted before.
+//! Which objects are to blame for a resource that a proxy refused: those that it was made from, but of those that
+//! routes name only the ones in virtual hosts that differ from what the proxy accepted before.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,38 +13,43 @@ use crate::{Resource, names};
 /// The origin of `refused`, narrowed by what the proxy `accepted` of the same name before. Never empty unless
 /// the origin is.
 pub fn suspects(type_url: &str, refused: &Resource, accepted: Option<&Resource>) -> Vec<ObjectRef> {
-    let origin = || refused.origin.iter().map(AsRef::as_ref);
+    let origin = || refused.origin.iter().map(|origin| &**origin);
     if type_url != type_url::ROUTE || refused.origin.len() < 2 {
         return origin().cloned().collect();
     }
-    let paths = changed_hosts(refused, accepted)
+    let before = accepted.map(hosts).unwrap_or_default();
+    let before: BTreeMap<&str, &VirtualHost> = before
         .iter()
-        .flat_map(paths)
-        .collect::<BTreeSet<_>>();
-    let from_paths = origin().filter(|origin| paths.contains(&names::config_path(origin)));
-    let narrowed: Vec<ObjectRef> = from_paths.cloned().collect();
-    // Routes that no object of a user is written into say nothing.
-    match narrowed.is_empty() {
-        true => origin().cloned().collect(),
-        false => narrowed,
+        .map(|host| (host.name.as_str(), host))
+        .collect();
+    // Objects that any route names, those of changed hosts, and whether each of these names some.
+    let (mut named, mut meant) = (BTreeSet::<String>::new(), BTreeSet::<String>::new());
+    let mut all = true;
+    for host in &hosts(refused) {
+        let paths = paths(host);
+        if before.get(host.name.as_str()) != Some(&host) {
+            all &= !paths.is_empty();
+            meant.extend(paths.iter().cloned());
+        }
+        named.extend(paths);
     }
+    // Routes that no object of a user is written into say nothing.
+    if !origin().any(|origin| meant.contains(&names::config_path(origin))) {
+        return origin().cloned().collect();
+    }
+    let suspected = origin().filter(|origin| {
+        let path = names::config_path(origin);
+        let is_host = matches!(origin.kind.as_str(), "Service" | "ServiceEntry" | "Gateway");
+        // DestinationRules with a hash and delegates are in routes that do not name them. Those that only say which
+        // hosts there are, are suspected where one changed of which no other object says anything.
+        meant.contains(&path) || !named.contains(&path) && !(is_host && all)
+    });
+    suspected.cloned().collect()
 }
 
-/// Virtual hosts of `refused` that `accepted` does not have alike.
-fn changed_hosts(refused: &Resource, accepted: Option<&Resource>) -> Vec<VirtualHost> {
-    let hosts = |resource: &Resource| {
-        let decoded = codec::decode_route(&resource.bytes());
-        decoded.map_or_else(|_| Vec::new(), |route| route.virtual_hosts)
-    };
-    let before: BTreeMap<String, VirtualHost> = accepted
-        .map(hosts)
-        .unwrap_or_default()
-        .into_iter()
-        .map(|host| (host.name.clone(), host))
-        .collect();
-    let mut changed = hosts(refused);
-    changed.retain(|host| before.get(&host.name) != Some(host));
-    changed
+fn hosts(resource: &Resource) -> Vec<VirtualHost> {
+    let decoded = codec::decode_route(&resource.bytes());
+    decoded.map_or_else(|_| Vec::new(), |route| route.virtual_hosts)
 }
 
 /// The objects of users that the routes of a virtual host name in their metadata.
@@ -108,6 +113,25 @@ mod tests {
         let refused = resource(&[("reviews", "1"), ("ratings", "2"), ("details", "1")]);
         let found = suspects(type_url::ROUTE, &refused, Some(&accepted));
         assert_eq!(found, [object("details"), object("ratings")]);
+    }
+
+    #[test]
+    fn what_no_route_names_stays_suspected() {
+        let of_kind = |kind: &str| ObjectRef {
+            kind: kind.to_owned(),
+            ..object("reviews")
+        };
+        let with = |hosts: &[(&str, &str)]| {
+            let made = resource(hosts);
+            let others =
+                ["DestinationRule", "Gateway", "ServiceEntry"].map(|kind| of_kind(kind).into());
+            let origin = made.origin.iter().cloned().chain(others).collect();
+            Resource::new(type_url::ROUTE, "80", &made.bytes(), origin)
+        };
+        let accepted = with(&[("reviews", "1"), ("ratings", "1")]);
+        let refused = with(&[("reviews", "2"), ("ratings", "1")]);
+        let found = suspects(type_url::ROUTE, &refused, Some(&accepted));
+        assert_eq!(found, [of_kind("DestinationRule"), object("reviews")]);
     }
 
     #[test]

@@ -255,7 +255,7 @@ pub(crate) fn updated(
         made.extend(new.into_iter().flat_map(|new| of_entry(new, snapshot)));
     }
     // Looking for many in turn would take longer than making all.
-    if gone.len() > 16 || made.iter().any(|own| own.alias_of.is_some()) {
+    if gone.len() > 16 || made.len() > 16 || made.iter().any(|own| own.alias_of.is_some()) {
         return None;
     }
     let (mut found, mut known) = (Vec::with_capacity(services.len()), Vec::new());

@@ -118,9 +118,10 @@ pub async fn follow(
             Some((source, fetched)) = fetches.next() => {
                 match &fetched {
                     Ok(_) => info!(issuer = source.issuer, uri = source.uri, "keys were fetched"),
-                    Err(reason) => warn!(issuer = source.issuer, uri = source.uri, %reason,
+                    Err(failure) => warn!(issuer = source.issuer, uri = source.uri, reason = %failure.detail,
                         "keys cannot be fetched; without any, no token of this issuer is good"),
                 }
+                let fetched = fetched.map_err(|failure| failure.told);
                 told.extend(keyring.fetched(&source, fetched, Instant::now()));
             }
             () = sleep_until(next.unwrap_or(now)), if next.is_some() => {}

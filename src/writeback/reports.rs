@@ -14,7 +14,7 @@ use kube::api::{Api, DeleteParams, ObjectMeta, PostParams};
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event, watcher};
 use serve::Shutdown;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
@@ -51,8 +51,9 @@ pub fn share(
 ) -> (watch::Receiver<Reports>, impl Future<Output = ()>) {
     let (sender, reports) = watch::channel(Reports::new());
     let sharing = async move {
-        let hearing = hear(&access, &replica, own.clone(), sender);
-        let telling = tell(&access, &replica, own);
+        let lost = Notify::new();
+        let hearing = hear(&access, &replica, own.clone(), sender, &lost);
+        let telling = tell(&access, &replica, own, &lost);
         tokio::select! {
             () = shutdown.cancelled() => {}
             ((), ()) = async { tokio::join!(hearing, telling) } => {}
@@ -71,12 +72,13 @@ impl Replica {
     }
 }
 
-/// Keeps the own report and those of others together.
+/// Keeps the own report and those of others together. `lost` hears that the own one is stored no longer.
 async fn hear(
     access: &Access,
     replica: &Replica,
     mut own: watch::Receiver<Arc<str>>,
     reports: watch::Sender<Reports>,
+    lost: &Notify,
 ) {
     let (key, value) = LABEL;
     let config = watcher::Config::default().labels(&format!("{key}={value}"));
@@ -84,9 +86,10 @@ async fn hear(
     let mut events = events.boxed();
     let mut heard = Heard::default();
     let mut followed = true;
+    let name = replica.report();
     loop {
         let text = own.borrow_and_update().clone();
-        let all = heard.with(&replica.report(), text);
+        let all = heard.with(&name, text);
         reports.send_if_modified(|known| {
             let differs = *known != all;
             *known = all;
@@ -94,7 +97,13 @@ async fn hear(
         });
         tokio::select! {
             changed = own.changed(), if followed => followed = changed.is_ok(),
-            Some(event) = events.next() => heard.event(event),
+            Some(event) = events.next() => {
+                let stored = heard.current.contains_key(&name);
+                heard.event(event);
+                if stored && !heard.current.contains_key(&name) {
+                    lost.notify_one();
+                }
+            }
         }
     }
 }
@@ -137,9 +146,14 @@ fn said(map: ConfigMap) -> Option<(String, Arc<str>)> {
     Some((map.metadata.name?, text.into()))
 }
 
-/// Keeps the ConfigMap what it is to be. It is looked at once in the beginning: another process of the same pod may
-/// have left one.
-async fn tell(access: &Access, replica: &Replica, mut own: watch::Receiver<Arc<str>>) {
+/// Keeps the ConfigMap what it is to be. It is looked at once in the beginning, since another process of the same pod
+/// may have left one, and whenever it is `lost`, since somebody may have deleted it.
+async fn tell(
+    access: &Access,
+    replica: &Replica,
+    mut own: watch::Receiver<Arc<str>>,
+    lost: &Notify,
+) {
     let mut leadership = access.leadership.clone();
     let mut told: Option<Arc<str>> = None;
     loop {
@@ -153,7 +167,12 @@ async fn tell(access: &Access, replica: &Replica, mut own: watch::Receiver<Arc<s
             tokio::select! {
                 Ok(()) = leadership.changed() => {}
                 Ok(()) = own.changed() => {}
-                else => return std::future::pending().await,
+                // Without anything to say it was deleted here.
+                () = lost.notified() => {
+                    if !text.is_empty() {
+                        told = None;
+                    }
+                }
             }
             continue;
         }
@@ -180,7 +199,13 @@ async fn tell(access: &Access, replica: &Replica, mut own: watch::Receiver<Arc<s
                     _ => ("failed", AGAIN.0),
                 }
             }
-            Err(_) => ("failed", AGAIN.0),
+            Err(_) => {
+                warn!(
+                    limit = ?CALL,
+                    "what proxies refuse could not be told to other replicas in time, trying again"
+                );
+                ("failed", AGAIN.0)
+            }
         };
         access.metrics.wrote(result);
         sleep(pause).await;

@@ -70,6 +70,8 @@ impl Question {
 pub(crate) enum Answer {
     /// 200 with JSON.
     Json(serde_json::Value),
+    /// 200 with a list of what is JSON already: too much to be parsed for it.
+    Listed(Vec<Arc<str>>),
     /// Another status, and why.
     Refused(u16, &'static str),
 }

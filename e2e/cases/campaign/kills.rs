@@ -19,7 +19,7 @@ async fn the_sample_stands_whichever_write_the_operator_ended_at() {
     let client = cluster::client().await;
     let _mesh = mesh::bare(&client).await;
     operator::with_replicas(&client, 0, async |operator| {
-        let spec = cluster::documents("config/samples/istiooperator.yaml")[0]["spec"].clone();
+        let spec = mesh::sample();
         let of = (mesh::NAMESPACE, mesh::NAME);
         run(&Trials::of(&client, operator, of, spec).await, both).await;
     })

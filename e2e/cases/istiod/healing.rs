@@ -31,7 +31,7 @@ async fn a_deleted_control_plane_comes_back_and_serves() {
     let client = cluster::client().await;
     let _mesh = mesh::exclusive(&client).await;
     let deployments = cluster::dynamic(&client, "apps/v1", "Deployment", Some(mesh::NAMESPACE));
-    delete_and_wait(&client, &deployments, "istiod", 5).await;
+    delete_and_wait(&client, &deployments, "istiod", 20).await;
     eventually(&client, "istiod is available", 90, || async {
         let istiod = deployments
             .get("istiod")

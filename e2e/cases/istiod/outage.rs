@@ -138,7 +138,7 @@ async fn what_runs_goes_on_without_istiod_and_all_heals_when_it_is_back() {
         answers(place, "outside", LATE, "200").await;
         answers(place, "old", LATE, "503").await;
         let from = place.pod_of("old").await;
-        let (lines, _) = eventually(&client, "the 503 and its flag", 10, || {
+        let (lines, _) = eventually(&client, "the 503 and its flag", 20, || {
             sidecar::access_log(place, &from, [" 503 UH ", "late:8080"])
         })
         .await;
@@ -174,7 +174,7 @@ async fn what_runs_goes_on_without_istiod_and_all_heals_when_it_is_back() {
             .iter()
             .any(|end| old.stdout.contains(end));
         assert!(!old.success && ended, "{old:?}");
-        eventually(&client, "the connection and its flag", 10, || {
+        eventually(&client, "the connection and its flag", 20, || {
             sidecar::access_log(place, &from, [" UH ", "outbound|9000||late."])
         })
         .await;

@@ -37,7 +37,7 @@ async fn a_second_revision_serves_its_namespaces_and_leaves_the_first_alone() {
             .apply(json!({"profile": "minimal", "revision": "canary"}))
             .await;
         canary.until(90, Health::Healthy, |_| true).await;
-        sample.until(10, Health::Healthy, |_| true).await;
+        sample.until(30, Health::Healthy, |_| true).await;
 
         let fresh = stable
             .beside("revisions-canary", json!({"istio.io/rev": "canary"}))

@@ -114,7 +114,7 @@ async fn an_ingress_is_reached_where_the_mesh_configuration_says() {
     let client = cluster::client().await;
     let _mesh = mesh::exclusive(&client).await;
     let installation = Installation::sample(&client);
-    let sample = cluster::documents("config/samples/istiooperator.yaml")[0]["spec"].clone();
+    let sample = mesh::sample();
     namespace::plain(&client, "traffic-ingress-service", async |place| {
         let mut own = ingress("ours", "unused", HOST);
         // By the old annotation, which is instead of a class.

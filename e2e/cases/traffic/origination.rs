@@ -66,7 +66,7 @@ async fn the_egress_gateway_begins_tls_with_the_roots_of_a_config_map() {
         println!("TLS to the host outside {took:?} after its root was known");
         assert!(said.contains(&format!("x-server-name: {HOST}")), "{said}");
         let cluster = format!("outbound|443||{HOST}");
-        eventually(&client, "the gateway logged it", 10, || {
+        eventually(&client, "the gateway logged it", 20, || {
             logged(place, [" 200 ", cluster.as_str()])
         })
         .await;

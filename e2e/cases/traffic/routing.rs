@@ -182,7 +182,7 @@ async fn mirrored(place: &Namespace) {
     let shadow = shadow
         .and_then(|pod| pod.metadata.name.clone())
         .expect("a pod of v2");
-    eventually(&place.client, "v2 sees what v1 answered", 10, || async {
+    eventually(&place.client, "v2 sees what v1 answered", 20, || async {
         let lines = sidecar::access_log(place, &shadow, ["/mirrored"]).await?;
         (lines.len() == 5)
             .then_some(())

@@ -22,7 +22,8 @@ const TOLD: usize = 3;
 /// Whether proxies find a key in the text that they can use; they leave out what they cannot.
 ///
 /// # Errors
-/// Why they do not, and what they would read.
+/// Why they do not, and what they would read. Whatever is of the text stands in quotation marks, and nothing else
+/// does.
 pub fn check(text: &str) -> Result<(), String> {
     usable(text).map_err(|reason| format!("{reason}, expected {ACCEPTED}"))
 }

@@ -14,7 +14,7 @@ use super::opaque::Services;
 use super::outbound::{Place, dynamic};
 use super::table::{Chain, Content};
 use super::{opaque, wildcards};
-use crate::{metadata, names, route, statistics};
+use crate::{metadata, names, narrow, route, statistics};
 
 /// Chains of a port that is not HTTP, as VirtualServices say, else to the service itself.
 pub(super) fn chains(
@@ -72,9 +72,10 @@ fn own(services: &Services<'_>, scope: &Scope, place: &Place) -> Chain {
     chain.ranges.clone_from(&place.ranges);
     if place.port.protocol.is_tls() && by_name(scope, place) {
         chain.names.push(host.clone());
+        let caller = narrow::for_domains(scope);
         for alias in &service.aliases {
             chain.names.push(alias.clone());
-            chain.names.extend(route::domains::others(scope, alias));
+            chain.names.extend(route::domains::others(&caller, alias));
         }
     }
     chain

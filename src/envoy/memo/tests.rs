@@ -1,9 +1,12 @@
 //! What is known is found again, and what changed alone is made anew.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use api::mesh_config::MeshConfig;
 use api::snapshot::{Locality, World, read};
 use mesh::{Flavour, Mesh, Proxy, Scope, Scopes, VirtualHosts};
+use proto::codec::type_url::LISTENER;
 use serde_json::{Value, json};
 
 use crate::{Memo, derive};
@@ -57,6 +60,61 @@ fn what_callers_share_is_made_once_and_stays() {
         assert_eq!(memo.domains.len(), 2 * SERVICES, "domains");
         put(&mut world, &rule(timeout));
         mesh = mesh::update(&mesh, world.snapshot()).0;
+    }
+}
+
+#[test]
+fn domains_outlive_changes_of_settings_that_they_do_not_depend_on() {
+    let mut world = World::new("cluster.local");
+    (0..SERVICES).for_each(|number| put(&mut world, &service(number)));
+    let (memo, mut scopes) = (Memo::default(), Scopes::default());
+    let mut mesh = mesh::compile(world.snapshot()).0;
+    for seconds in 1..4 {
+        let config = json!({"connectTimeout": format!("{seconds}s")});
+        world.configure(MeshConfig::parse(&config).expect("a mesh config"));
+        mesh = mesh::update(&mesh, world.snapshot()).0;
+        derive_all(&mesh, &mut scopes, &memo);
+        // Names are short for callers of one namespace.
+        assert_eq!(memo.domains.len(), 2 * SERVICES, "{config}");
+        memo.sweep();
+    }
+}
+
+#[test]
+fn workloads_for_which_different_objects_say_the_same_keep_each_their_own() {
+    let mut world = shop();
+    let apps = ["a", "b"];
+    for app in apps {
+        let spec = json!({"selector": {"matchLabels": {"app": app}}, "accessLogging": [{"disabled": true}]});
+        let mut telemetry = object("telemetry.istio.io/v1", "Telemetry", "shop", spec);
+        telemetry["metadata"]["name"] = app.into();
+        put(&mut world, &telemetry);
+    }
+    let proxies = apps.map(|app| {
+        let node = "sidecar~10.0.0.1~a.shop~shop.svc.cluster.local";
+        let metadata = json!({"NAMESPACE": "shop", "LABELS": {"app": app}});
+        let flavour = Flavour::IstioProxy;
+        Proxy::of_node(node, &metadata, Locality::default(), flavour).expect("a node")
+    });
+    let (memo, mut scopes) = (Memo::default(), Scopes::default());
+    let mut derived = |mesh: &Mesh| {
+        let resources = proxies.iter();
+        let resources = resources.map(|proxy| derive(&scopes.scope(mesh, proxy), &memo));
+        resources.collect::<Vec<_>>()
+    };
+    let mesh = mesh::compile(world.snapshot()).0;
+    let before = derived(&mesh);
+    put(&mut world, &service(7));
+    let after = derived(&mesh::update(&mesh, world.snapshot()).0);
+    for ((app, before), after) in apps.iter().zip(&before).zip(&after) {
+        let [before, after] = [before, after].map(|resources| {
+            let listener = resources.get(LISTENER, "virtualOutbound");
+            listener.expect("a listener")
+        });
+        assert!(Arc::ptr_eq(before, after), "{app}");
+        let origin = after.origin.iter().map(|origin| origin.name.as_str());
+        let origin: Vec<&str> = origin.filter(|name| apps.contains(name)).collect();
+        assert_eq!(origin, [*app]);
     }
 }
 

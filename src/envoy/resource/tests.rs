@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use base::ObjectRef;
+
 use super::{Resource, Resources, Table};
 
 fn resource(name: &str, content: &str) -> Resource {
@@ -94,6 +96,35 @@ fn an_equal_resource_leaves_the_table_as_it_is() {
     table.insert(Arc::new(resource("a", "1")));
     table.become_only([resource("b", "1"), resource("a", "1")].map(Arc::new));
     assert!(table.is(&before));
+}
+
+#[test]
+fn what_comes_from_another_object_takes_its_place_without_being_news() {
+    let from = |object: &str| {
+        let origin = ObjectRef {
+            api_version: "networking.istio.io/v1".to_owned(),
+            kind: "VirtualService".to_owned(),
+            namespace: None,
+            name: object.to_owned(),
+        };
+        Arc::new(Resource::new("type", "a", b"x", vec![Arc::new(origin)]))
+    };
+    let mut before = Table::default();
+    before.insert(from("old"));
+    let names = before.names().clone();
+    let (mut inserted, mut replaced) = (before.clone(), before.clone());
+    inserted.insert(from("new"));
+    replaced.become_only([from("new")]);
+    for after in [&inserted, &replaced] {
+        let resource = after.get("a").expect("there");
+        assert_eq!(resource.origin[0].name, "new");
+        assert_eq!(after.version(), before.version());
+        assert!(Arc::ptr_eq(after.names(), &names));
+        assert_ne!(*after, before);
+    }
+    let known = inserted.clone();
+    inserted.insert(from("new"));
+    assert!(inserted.is(&known));
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use mesh::{Registry, Resolution, Scope, Service};
+use mesh::{Reach, Registry, Resolution, Service};
 
 use super::fragment;
 
@@ -15,6 +15,17 @@ pub(super) fn literal(host: &str) -> Cow<'_, str> {
     } else {
         host.into()
     }
+}
+
+/// What of a caller decides about the forms in which it may name a service.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Caller {
+    /// `namespace.svc.cluster.local`.
+    pub(crate) dns_domain: String,
+    /// Whether names with the dot of the root are known.
+    pub(crate) absolute_names: bool,
+    /// Which addresses it can use.
+    pub(crate) reach: Reach,
 }
 
 /// Domains of a service.
@@ -62,13 +73,13 @@ pub(super) fn lower(name: &str) -> Cow<'_, str> {
 
 /// Full name, its short forms for a caller in its namespace or another, its aliases' names, and its
 /// addresses. With a port, each also with that.
-pub(super) fn of_service(scope: &Scope, service: &Service, port: Option<u16>) -> Domains {
+pub(super) fn of_service(caller: &Caller, service: &Service, port: Option<u16>) -> Domains {
     let host = service.id.host.as_str();
     let mut all: Vec<Domain> = Vec::with_capacity(4);
     let names = std::iter::once(host).chain(service.aliases.iter().map(String::as_str));
     for name in names {
         push(&mut all, name, false, port);
-        for other in self::others(scope, name) {
+        for other in self::others(caller, name) {
             push(&mut all, &other, true, port);
         }
     }
@@ -78,7 +89,7 @@ pub(super) fn of_service(scope: &Scope, service: &Service, port: Option<u16>) ->
         let below: Vec<Domain> = all.iter().map(below).collect();
         all.extend(below);
     }
-    for address in service.addresses_for(scope.reach()) {
+    for address in service.addresses_for(caller.reach) {
         push(&mut all, address, false, port);
     }
     Domains {
@@ -97,12 +108,12 @@ fn push(into: &mut Vec<Domain>, domain: &str, is_other: bool, port: Option<u16>)
 
 /// Other forms of a full name: with the dot of the root, and short forms of
 /// `name.namespace.svc.cluster.local`, with the name alone for callers beside it.
-pub(crate) fn others(scope: &Scope, host: &str) -> Vec<String> {
+pub(crate) fn others(caller: &Caller, host: &str) -> Vec<String> {
     let mut found = Vec::new();
-    if scope.features.absolute_names && !is_address(host) {
+    if caller.absolute_names && !is_address(host) {
         found.push(format!("{host}."));
     }
-    found.extend(short(host, &scope.workload.dns_domain));
+    found.extend(short(host, &caller.dns_domain));
     found
 }
 

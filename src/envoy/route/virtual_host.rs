@@ -20,7 +20,7 @@ use proto::envoy::config::route::v3 as wire;
 use proto::pack::Put;
 use proto::writer::Writer;
 
-use super::domains::Domain;
+use super::domains::{Caller, Domain};
 use super::fragment::{Host, Names, Rest, Routes};
 use super::rule::At;
 use super::{action, domains, hash, matching, retry, rule, session};
@@ -36,7 +36,7 @@ pub(super) struct Making<'a> {
     /// What routes to a service depend on beside it.
     bare: Same<Scope>,
     /// What domains depend on.
-    named: Same<Scope>,
+    named: Arc<Caller>,
     /// What default routes lead to, but for the cluster.
     default: Bytes,
     /// Retry policies that most routes of VirtualServices have.
@@ -60,7 +60,7 @@ impl<'a> Making<'a> {
             retries: retry::usual(&bare.0),
             plain: plain(&bare.0).fields(),
             bare,
-            named: narrow::for_domains(scope, memo),
+            named: narrow::for_domains(scope),
             seen: RefCell::default(),
         }
     }
@@ -430,7 +430,7 @@ impl<'a, 'b> Builder<'a, 'b> {
         let with = (self.listener == 0).then_some(port);
         let key = (named.clone(), Same(called.service.clone()), with);
         let all = memo.domains.get_or(key, || {
-            Arc::new(domains::of_service(&named.0, &called.service, with))
+            Arc::new(domains::of_service(named, &called.service, with))
         });
         let Builder { known, taken, .. } = self;
         let outdone = |domain: &Domain| domain.is_other && known.has(&domain.text);

@@ -32,6 +32,14 @@ const LARGEST: usize = 1 << 20;
 /// More redirections lead nowhere.
 const REDIRECTIONS: usize = 5;
 
+/// What users hear of a fetch that failed. They choose the addresses, which may be ones that only this process
+/// reaches: no more than these words is told of what is there.
+const NO_PLACE: &str = "this is no URL that keys may be fetched from";
+const NO_ANSWER: &str = "no answer";
+const ERROR: &str = "it answered with an error";
+const ELSEWHERE: &str = "it redirects too often, or to where no keys may be fetched from";
+const NO_KEYS: &str = "it answered with no key set that proxies can use";
+
 /// Addresses that are out of bounds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Blocked(Vec<(IpAddr, u8)>);
@@ -124,6 +132,20 @@ impl fmt::Display for OutOfBounds {
 
 impl std::error::Error for OutOfBounds {}
 
+/// Why there are no keys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Failure {
+    /// For users: one of few, so that it says nothing of what is at an address.
+    pub(super) told: &'static str,
+    /// For the log. It holds nothing of an answer's content either.
+    pub(super) detail: String,
+}
+
+fn failure(told: &'static str, detail: impl fmt::Display) -> Failure {
+    let detail = detail.to_string();
+    Failure { told, detail }
+}
+
 /// Fetches keys. Cheap to clone.
 #[derive(Clone)]
 pub struct Fetcher {
@@ -170,47 +192,60 @@ impl Fetcher {
         &self,
         source: &KeySource,
         patience: Duration,
-    ) -> Result<Arc<str>, String> {
+    ) -> Result<Arc<str>, Failure> {
         let fetching = async {
             let uri = match source.uri.as_str() {
                 "" => self.discover(&source.issuer).await?,
-                uri => uri.to_owned(),
+                uri => place(uri)?,
             };
-            let text = self.get(&uri).await?;
+            let text = self.get(uri).await?;
             key_set(text)
         };
         let waited = tokio::time::timeout(patience, fetching).await;
-        let fetched = waited.unwrap_or_else(|_| Err(format!("no answer within {patience:?}")));
+        let fetched = waited.unwrap_or_else(|_| {
+            let detail = format!("no answer within {patience:?}");
+            Err(failure(NO_ANSWER, detail))
+        });
         self.metrics.count(fetched.is_ok());
         fetched
     }
 
-    async fn discover(&self, issuer: &str) -> Result<String, String> {
+    async fn discover(&self, issuer: &str) -> Result<Uri, Failure> {
         let issuer = issuer.trim_end_matches('/');
-        let text = self
-            .get(&format!("{issuer}/.well-known/openid-configuration"))
-            .await?;
-        let found: Value = serde_json::from_str(&text).map_err(|error| error.to_string())?;
-        let uri = found["jwks_uri"].as_str().map(str::to_owned);
-        uri.ok_or_else(|| "its OpenID configuration has no jwks_uri".to_owned())
+        let configuration = place(&format!("{issuer}/.well-known/openid-configuration"))?;
+        let text = self.get(configuration).await?;
+        let found: Value = serde_json::from_str(&text).map_err(|error| {
+            let detail = format!("its OpenID configuration is no JSON: {error}");
+            failure(NO_KEYS, detail)
+        })?;
+        let Some(uri) = found["jwks_uri"].as_str() else {
+            return Err(failure(NO_KEYS, "its OpenID configuration has no jwks_uri"));
+        };
+        uri.parse::<Uri>().map_err(|error| {
+            let detail = format!("the jwks_uri of its OpenID configuration: {error}");
+            failure(NO_KEYS, detail)
+        })
     }
 
-    async fn get(&self, uri: &str) -> Result<String, String> {
-        let mut uri: Uri = uri.parse().map_err(|error| format!("{uri:?}: {error}"))?;
-        for _ in 0..=REDIRECTIONS {
+    async fn get(&self, mut uri: Uri) -> Result<String, Failure> {
+        for redirections in 0..=REDIRECTIONS {
             let literal = uri.host().unwrap_or_default();
             let literal = literal.trim_matches(['[', ']']).parse::<IpAddr>();
             if let Ok(address) = literal
                 && self.blocked.includes(address)
             {
-                return Err(OutOfBounds(address).to_string());
+                let told = match redirections {
+                    0 => NO_PLACE,
+                    _ => ELSEWHERE,
+                };
+                return Err(failure(told, OutOfBounds(address)));
             }
             let request = Request::get(&uri).header(ACCEPT, "application/json");
             let request = request
                 .body(Empty::new())
-                .map_err(|error| error.to_string())?;
+                .map_err(|error| failure(NO_PLACE, error))?;
             let answer = self.client.request(request).await;
-            let answer = answer.map_err(|error| chain(&error))?;
+            let answer = answer.map_err(|error| failure(NO_ANSWER, chain(&error)))?;
             let status = answer.status();
             let to = answer
                 .headers()
@@ -221,18 +256,30 @@ impl Fetcher {
                 continue;
             }
             if !status.is_success() {
-                return Err(format!("status {status}"));
+                // The words beside the number are the server's.
+                let detail = format!("status {}", status.as_u16());
+                return Err(failure(ERROR, detail));
             }
             let body = Limited::new(answer.into_body(), LARGEST).collect().await;
-            let body = body.map_err(|error| error.to_string())?.to_bytes();
-            return String::from_utf8(body.into()).map_err(|_| "no text".to_owned());
+            let body = body.map_err(|error| failure(NO_KEYS, error))?.to_bytes();
+            let text = String::from_utf8(body.into());
+            return text.map_err(|_| failure(NO_KEYS, "the answer is no text"));
         }
-        Err(format!("more than {REDIRECTIONS} redirections"))
+        let detail = format!("more than {REDIRECTIONS} redirections");
+        Err(failure(ELSEWHERE, detail))
     }
 }
 
-fn redirected(from: &Uri, to: &str) -> Result<Uri, String> {
-    let wrong = |error: &dyn fmt::Display| format!("redirected to {to:?}: {error}");
+/// A URL as a user wrote it.
+fn place(uri: &str) -> Result<Uri, Failure> {
+    uri.parse::<Uri>().map_err(|error| failure(NO_PLACE, error))
+}
+
+fn redirected(from: &Uri, to: &str) -> Result<Uri, Failure> {
+    let wrong = |error: &dyn fmt::Display| {
+        let detail = format!("redirected to what is no URL: {error}");
+        failure(ELSEWHERE, detail)
+    };
     let target: Uri = to.parse().map_err(|error| wrong(&error))?;
     if target.scheme().is_some() {
         return Ok(target);
@@ -254,14 +301,18 @@ fn chain(error: &dyn std::error::Error) -> String {
 }
 
 /// The text of a key set: nothing else that a user's address leads to is told to proxies.
-fn key_set(text: String) -> Result<Arc<str>, String> {
-    let judged = key_set::check(&text).map_err(|reason| format!("the answer {reason}"));
+fn key_set(text: String) -> Result<Arc<str>, Failure> {
+    let judged = key_set::check(&text).map_err(|reason| {
+        // What is quoted is of the answer, and may be long.
+        let ours = reason.split('"').next().unwrap_or_default().trim_end();
+        failure(NO_KEYS, format!("the answer {ours}"))
+    });
     judged.map(|()| text.into())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Blocked, key_set};
+    use super::{Blocked, ELSEWHERE, NO_KEYS, key_set, redirected};
 
     #[test]
     fn where_clouds_tell_secrets_is_out_of_bounds() {
@@ -292,5 +343,25 @@ mod tests {
         for wrong in ["", "secret", r#"{"keys":{}}"#, "[]", r#"{"keys":[]}"#] {
             assert!(key_set(wrong.to_owned()).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn nothing_of_an_answer_is_repeated() {
+        for answer in [
+            r#"{"private":1,"private":2}"#,
+            r#"{"keys":[{"kty":"private"}]}"#,
+            r#"{"keys":[{"kty":"oct","k":"YQ","alg":"private"}]}"#,
+            r#"{"keys":[{"kty":"OKP","crv":"private","x":""}]}"#,
+            r#"{"keys":[{"kty":"EC","crv":"private","x":"","y":""}]}"#,
+            "private",
+        ] {
+            let failure = key_set(answer.to_owned()).expect_err(answer);
+            assert_eq!(failure.told, NO_KEYS);
+            assert!(!failure.detail.contains("private"), "{}", failure.detail);
+        }
+        let from = "http://keys/all".parse().expect("a URL");
+        let failure = redirected(&from, "http://private/ /").expect_err("no URL");
+        assert_eq!(failure.told, ELSEWHERE);
+        assert!(!failure.detail.contains("private"), "{}", failure.detail);
     }
 }

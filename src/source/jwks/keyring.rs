@@ -83,11 +83,11 @@ impl Keyring {
         self.entries.values().filter_map(|entry| entry.due).min()
     }
 
-    /// Takes in what a fetch gave.
+    /// Takes in what a fetch gave: keys, or what users hear of its failure.
     pub(super) fn fetched(
         &mut self,
         source: &KeySource,
-        keys: Result<Arc<str>, String>,
+        keys: Result<Arc<str>, &'static str>,
         now: Instant,
     ) -> Option<Told> {
         let pace = self.pace;
@@ -135,8 +135,8 @@ mod tests {
         }
     }
 
-    fn lost() -> Result<Arc<str>, String> {
-        Err("lost".to_owned())
+    fn lost() -> Result<Arc<str>, &'static str> {
+        Err("lost")
     }
 
     fn wanting() -> (Keyring, Instant) {

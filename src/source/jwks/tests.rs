@@ -129,7 +129,8 @@ async fn what_cannot_be_fetched_holds_nobody_up() {
     tokio::spawn(follow(receiver, fetcher, quick(), told));
     let failed = |reason: &str| Change::Keys(own.clone(), Some(Fetched::Failed(reason.into())));
     let first = next(&mut changes).await;
-    assert_eq!(first, [failed("status 404 Not Found"), Change::Complete]);
+    let expected = failed("it answered with an error");
+    assert_eq!(first, [expected, Change::Complete]);
     server.answer("/keys", "200 OK", "", ONE);
     let keys = Change::Keys(own.clone(), Some(Fetched::Keys(ONE.into())));
     assert_eq!(next(&mut changes).await, [keys]);
@@ -167,10 +168,50 @@ async fn nothing_is_fetched_from_where_it_is_out_of_bounds() {
     let by_name = server.at("/keys").replace("127.0.0.1", "localhost");
     for uri in [server.at("/keys"), by_name] {
         let found = fetcher.keys(&source("me", uri.clone()), SOON).await;
-        let reason = found.expect_err("out of bounds");
+        let failure = found.expect_err("out of bounds");
         assert!(
-            reason.contains("keys are not fetched from"),
-            "{uri}: {reason}"
+            failure.detail.contains("keys are not fetched from"),
+            "{uri}: {failure:?}"
+        );
+        assert!(!failure.told.contains("127.0.0.1"), "{uri}: {failure:?}");
+    }
+}
+
+#[tokio::test]
+async fn users_hear_of_a_failure_nothing_that_is_at_the_address() {
+    let server = Server::start().await;
+    server.answer("/error", "500 private", "", "private");
+    server.answer("/other", "200 OK", "", r#"{"private":1,"private":2}"#);
+    server.answer("/odd", "302 Found", "location: http://private/ /\r\n", "");
+    server.answer("/circle", "302 Found", "location: /circle\r\n", "");
+    let discovery = "/.well-known/openid-configuration";
+    server.answer(discovery, "200 OK", "", r#"{"jwks_uri":"private /"}"#);
+    // It speaks no TLS.
+    let silent = server.at("/keys").replace("http:", "https:");
+    let fetcher = Fetcher::new(Blocked::default(), Metrics::default());
+    let redirects = "it redirects too often, or to where no keys may be fetched from";
+    let no_keys = "it answered with no key set that proxies can use";
+    for (own, expected) in [
+        (
+            source("me", server.at("/error")),
+            "it answered with an error",
+        ),
+        (source("me", server.at("/other")), no_keys),
+        (source("me", server.at("/odd")), redirects),
+        (source("me", server.at("/circle")), redirects),
+        (source(&server.at("/"), String::new()), no_keys),
+        (source("me", silent), "no answer"),
+        (
+            source("no URL", String::new()),
+            "this is no URL that keys may be fetched from",
+        ),
+    ] {
+        let failure = fetcher.keys(&own, SOON).await.expect_err("no keys");
+        assert_eq!(failure.told, expected, "{own:?}");
+        assert!(
+            !failure.detail.contains("private"),
+            "{own:?}: {}",
+            failure.detail
         );
     }
 }

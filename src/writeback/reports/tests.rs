@@ -12,7 +12,7 @@ use kube::runtime::watcher::Event;
 use prometheus_client::registry::Registry;
 use serde_json::{Value, json};
 use serve::Shutdown;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 use tower_test::mock::{self, Handle};
 
@@ -31,6 +31,7 @@ struct Teller {
     server: Server,
     leads: watch::Sender<bool>,
     own: watch::Sender<Arc<str>>,
+    lost: Arc<Notify>,
 }
 
 fn replica() -> Replica {
@@ -54,8 +55,15 @@ fn access() -> (Server, watch::Sender<bool>, Access) {
 fn start(text: &str) -> Teller {
     let (server, leads, access) = access();
     let (own, view) = watch::channel(text.into());
-    tokio::spawn(async move { tell(&access, &replica(), view).await });
-    Teller { server, leads, own }
+    let lost = Arc::new(Notify::new());
+    let loss = lost.clone();
+    tokio::spawn(async move { tell(&access, &replica(), view, &loss).await });
+    Teller {
+        server,
+        leads,
+        own,
+        lost,
+    }
 }
 
 /// The next request's method, path and body; answered.
@@ -154,6 +162,25 @@ async fn other_words_replace_what_is_stored_and_silence_deletes_it() {
     teller.own.send_replace("".into());
     teller.asks(Method::GET, OURS, Ok(stored("[2]"))).await;
     teller.asks(Method::DELETE, OURS, Ok(stored("[2]"))).await;
+    teller.rests().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_report_that_somebody_deletes_is_written_again() {
+    let mut teller = start("[1]");
+    teller.asks(Method::GET, OURS, Ok(stored("[1]"))).await;
+    teller.asks_for_the_pod().await;
+    teller.lost.notify_one();
+    teller
+        .asks(Method::GET, OURS, Err(StatusCode::NOT_FOUND))
+        .await;
+    teller.asks_for_the_pod().await;
+    teller.asks(Method::POST, MAPS, Ok(stored("[1]"))).await;
+    // One that was deleted here is not missed.
+    teller.own.send_replace("".into());
+    teller.asks(Method::GET, OURS, Ok(stored("[1]"))).await;
+    teller.asks(Method::DELETE, OURS, Ok(stored("[1]"))).await;
+    teller.lost.notify_one();
     teller.rests().await;
 }
 

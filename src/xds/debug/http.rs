@@ -15,7 +15,7 @@ use tracing::warn;
 
 use super::access::{self, Access};
 use super::endpoints::{self, ENDPOINTS};
-use super::{Answer, Debug, Question};
+use super::{Answer, Debug, Question, written};
 
 /// Filled once there is something to tell: ports are served before.
 pub type Late = Arc<OnceLock<Debug>>;
@@ -75,9 +75,12 @@ async fn ask(
                 true => serde_json::to_string_pretty(&value),
                 false => serde_json::to_string(&value),
             };
-            let text = text.expect("a JSON value prints");
-            ([(CONTENT_TYPE, "application/json")], text).into_response()
+            json(text.expect("a JSON value prints"))
         }
+        Some(Answer::Listed(texts)) => json(match pretty {
+            true => written::indented(&texts),
+            false => written::joined(&texts),
+        }),
         Some(Answer::Refused(status, why)) => {
             let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
             (status, why).into_response()
@@ -88,6 +91,10 @@ async fn ask(
         )
             .into_response(),
     }
+}
+
+fn json(text: String) -> Response {
+    ([(CONTENT_TYPE, "application/json")], text).into_response()
 }
 
 /// The namespace that a caller is confined to, `None` when it may ask anything.

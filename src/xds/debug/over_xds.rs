@@ -13,7 +13,7 @@ use tonic::Status;
 use tracing::{info, warn};
 
 use super::access::{self, Access};
-use super::{Answer, Debug, Question, config_dump, endpoints, sync};
+use super::{Answer, Debug, Question, config_dump, endpoints, sync, written};
 
 const PREFIX: &str = "istio.io/debug";
 const SYNC: &str = "istio.io/debug/syncz";
@@ -108,6 +108,7 @@ fn named(
     };
     let body = match endpoints::answer(debug, &question) {
         Some(Answer::Json(value)) => value.to_string(),
+        Some(Answer::Listed(texts)) => written::joined(&texts),
         Some(Answer::Refused(_, why)) => why.to_owned(),
         None => "404 page not found\n".to_owned(),
     };

@@ -40,7 +40,37 @@ const FOLLOWED: [(&str, &str, &str); 10] = [
 
 /// `/debug/configz`: the configuration objects.
 pub(super) fn objects(debug: &Debug) -> Answer {
-    Answer::Json(all(debug).collect())
+    Answer::Listed((debug.written)().objects)
+}
+
+/// The text of a list of JSON texts.
+pub(super) fn joined(texts: &[Arc<str>]) -> String {
+    let length: usize = texts.iter().map(|text| text.len() + 1).sum();
+    let mut list = String::with_capacity(length + 2);
+    list.push('[');
+    for (place, text) in texts.iter().enumerate() {
+        if place > 0 {
+            list.push(',');
+        }
+        list.push_str(text);
+    }
+    list.push(']');
+    list
+}
+
+/// The same for people. Objects are parsed for it, one after the other.
+pub(super) fn indented(texts: &[Arc<str>]) -> String {
+    let mut list = String::from("[");
+    for (place, text) in texts.iter().enumerate() {
+        list.push_str(if place > 0 { ",\n  " } else { "\n  " });
+        match serde_json::from_str::<Value>(text) {
+            // Line breaks of what is said are escaped.
+            Ok(value) => list.push_str(&format!("{value:#}").replace('\n', "\n  ")),
+            Err(_) => list.push_str(text),
+        }
+    }
+    list.push_str(if texts.is_empty() { "]" } else { "\n]" });
+    list
 }
 
 /// `/debug/resourcesz`: the kinds that proxies' configuration is made from.
@@ -167,16 +197,16 @@ fn root_namespace(debug: &Debug) -> String {
     )
 }
 
-fn all(debug: &Debug) -> impl Iterator<Item = Value> + use<> {
-    let objects = (debug.written)().objects.into_iter();
-    objects.filter_map(|text| serde_json::from_str(&text).ok())
-}
-
+/// The objects of a kind. Others are parsed only if they mention it.
 fn of_kind(
     debug: &Debug,
     (group, kind): (&'static str, &'static str),
 ) -> impl Iterator<Item = Value> + use<> {
-    all(debug).filter(move |object| {
+    let objects = (debug.written)().objects.into_iter();
+    let name = format!("\"{kind}\"");
+    let objects = objects.filter(move |text| text.contains(&name));
+    let objects = objects.filter_map(|text| serde_json::from_str::<Value>(&text).ok());
+    objects.filter(move |object| {
         let version = object["apiVersion"].as_str().unwrap_or_default();
         object["kind"] == kind && version.split_once('/').is_some_and(|(of, _)| of == group)
     })

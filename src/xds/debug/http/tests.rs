@@ -212,6 +212,25 @@ async fn configz_tells_objects_as_they_are_written() {
 }
 
 #[tokio::test]
+async fn configz_is_the_texts_themselves_or_the_same_indented() {
+    for count in [0, 1, 5] {
+        let (mut debug, _open) = debug();
+        let mut written = (debug.written)();
+        written.objects.truncate(count);
+        let objects = written.objects.iter();
+        let objects: Value = objects
+            .map(|text| serde_json::from_str::<Value>(text).expect("JSON"))
+            .collect();
+        debug.written = Arc::new(move || written.clone());
+        let debug = late(debug);
+        let (_, plain) = ask(debug.clone(), HERE, None, "/debug/configz").await;
+        assert_eq!(plain, objects.to_string());
+        let (_, pretty) = ask(debug, HERE, None, "/debug/configz?pretty").await;
+        assert_eq!(pretty, format!("{objects:#}"));
+    }
+}
+
+#[tokio::test]
 async fn authorizationz_tells_policies_by_namespace_oldest_first() {
     let found = json_of("/debug/authorizationz").await;
     let policies = &found["authorization_policies"];
