@@ -90,9 +90,9 @@ async fn refresh(client: &kube::Client, interval: &str) {
     mesh::wait_until_healthy(client).await;
 }
 
-/// Serves the keys of these issuers at `http://keys:8080`, outside of the mesh.
-async fn serve(place: &Namespace, issuers: &[&Issuer]) {
-    let server = Workload::echo("keys", "v1").plain();
+/// Serves the keys of these issuers at port 8080 of `name`, outside of the mesh.
+async fn serve(place: &Namespace, name: &str, issuers: &[&Issuer]) {
+    let server = Workload::echo(name, "v1").plain();
     let server = server.argument("--says").argument(&token::key_set(issuers));
     place.deploy(&[server]).await;
 }
@@ -104,7 +104,7 @@ async fn keys_are_fetched_and_their_rotation_is_followed() {
     refresh(&client, "2s").await;
     namespace::injected(&client, "fetched-keys", async |place| {
         let (old, new) = (Issuer::new("old"), Issuer::new("new"));
-        serve(place, &[&old]).await;
+        serve(place, "keys", &[&old]).await;
         let workloads = [Workload::echo("echo", "v1"), Workload::client("web")];
         place.deploy(&workloads).await;
         place
@@ -112,23 +112,20 @@ async fn keys_are_fetched_and_their_rotation_is_followed() {
             .await;
         let both = json!([with_token(&old), with_token(&new)]);
         answers(place, "web", URL, &both, &json!([200, 401])).await;
-        serve(place, &[&old, &new]).await;
+        serve(place, "keys", &[&old, &new]).await;
         answers(place, "web", URL, &both, &json!([200, 200])).await;
-        serve(place, &[&new]).await;
+        serve(place, "keys", &[&new]).await;
         answers(place, "web", URL, &both, &json!([401, 200])).await;
         // An answer without a key is none: what is known stays.
-        serve(place, &[]).await;
+        serve(place, "keys", &[]).await;
         answers(place, "web", URL, &both, &json!([401, 200])).await;
-        // Where there never was a key no token is good.
-        place
-            .apply(fetched(&format!(
-                "http://{}:8080/other",
-                place.host("keys")
-            )))
-            .await;
+        // Where there never was a key no token is good. (The pods before answer for a while yet.)
+        serve(place, "keyless", &[]).await;
+        let keyless = format!("http://{}:8080/keys", place.host("keyless"));
+        place.apply(fetched(&keyless)).await;
         let requests = json!([with_token(&old), with_token(&new), get("/", &[])]);
         answers(place, "web", URL, &requests, &json!([401, 401, 200])).await;
-        told(place, "the answer has no keys").await;
+        told(place, "answered with no key set").await;
     })
     .await;
     mesh::restore(&client).await;
