@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde_json::Value;
 use tokio::task::JoinHandle;
 
+use crate::eventually::eventually;
 use crate::namespace::Namespace;
 use crate::sidecar;
 
@@ -51,6 +52,16 @@ pub async fn once(namespace: &Namespace, app: &str, url: &str) -> Result<String,
         .chain(load.errors.into_keys())
         .next()
         .ok_or("nothing was sent".to_owned())
+}
+
+/// Waits until the proxy of `app` knows the way to `url`: a Service that has just been made is news to it.
+pub async fn known(namespace: &Namespace, app: &str, url: &str) {
+    let what = format!("{app} reaches {url}");
+    eventually(&namespace.client, &what, 30, || async {
+        let load = load(namespace, app, url, &["--requests", "10"]).await?;
+        load.is_clean().then_some(()).ok_or(format!("{load:?}"))
+    })
+    .await;
 }
 
 fn counts(value: &Value) -> BTreeMap<String, u64> {

@@ -284,6 +284,12 @@ async fn replicas_that_an_autoscaler_sets_are_left_alone() {
         "deployment istio-system/istio-egressgateway",
     )
     .await;
+    // Without metrics nobody else would scale it down again.
+    let fewer = json!({"spec": {"replicas": 2}});
+    deployments
+        .patch_scale("istio-egressgateway", &autoscaler, &Patch::Merge(&fewer))
+        .await
+        .expect("a scale");
     assert_eq!(before, after, "a scale is no edit");
 }
 

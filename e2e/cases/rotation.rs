@@ -63,6 +63,9 @@ async fn rotations_under_load_lose_no_request() {
             "apiVersion": "networking.istio.io/v1", "kind": "DestinationRule", "metadata": {"name": "handshakes"},
             "spec": {"host": "handshakes", "trafficPolicy": {"connectionPool": {"http": {"maxRequestsPerConnection": 1}}}},
         })).await;
+        for (app, url) in [("client", "http://handshakes:8080/"), ("keeper", "http://echo:8080/")] {
+            load::known(place, app, url).await;
+        }
         let fresh = load::Steady::begin(place, "client", "http://handshakes:8080/", &["--rate", "20"]);
         let kept = load::Steady::begin(place, "keeper", "http://echo:8080/", &["--rate", "20"]);
 

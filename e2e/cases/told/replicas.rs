@@ -84,16 +84,17 @@ async fn no_report(client: &Client) {
 
 /// Connects, refuses the one cluster, and waits until that is told.
 async fn refuse(place: &Namespace, follower: &Pod) -> Proxy {
-    let (mut proxy, _) = eventually(&place.client, "a stream", 30, || {
-        Proxy::connect(follower, &place.name)
+    // A replica that has only just started, or heard of the entry later, does not have the cluster yet.
+    let ((proxy, response), _) = eventually(&place.client, "the cluster is told", 30, || async {
+        let mut proxy = Proxy::connect(follower, &place.name).await?;
+        let response = proxy.hear().await;
+        let names: Vec<&str> = response.resources.iter().map(|one| &*one.name).collect();
+        match names.contains(&"outbound|80||refused.example.com") {
+            true => Ok((proxy, response)),
+            false => Err(format!("{names:?}")),
+        }
     })
     .await;
-    let response = proxy.hear().await;
-    let names: Vec<&str> = response.resources.iter().map(|one| &*one.name).collect();
-    assert!(
-        names.contains(&"outbound|80||refused.example.com"),
-        "{names:?}"
-    );
     proxy.answer(&response, Some(WORDS));
     let found = told(place, "False").await;
     assert_eq!(found["reason"], "RefusedByProxies");
