@@ -303,7 +303,8 @@ async fn an_object_with_the_annotation_is_left_as_it_is_until_that_is_taken_away
         "PodDisruptionBudget",
         Some(mesh::NAMESPACE),
     );
-    let name = "istio-egressgateway";
+    // One that no other case edits: Events about edits of the same object become one, with the first note.
+    let name = "istio-ingressgateway";
     let annotate = |value: Option<&str>, minimum: u32| json!({"metadata": {"annotations": {base::labels::IGNORE_RECONCILE: value}}, "spec": {"minAvailable": minimum}});
     let params = PatchParams::default();
     budgets
@@ -314,10 +315,10 @@ async fn an_object_with_the_annotation_is_left_as_it_is_until_that_is_taken_away
         let status = mesh::healthy(&client).await?;
         let conditions = status["conditions"].as_array().cloned().unwrap_or_default();
         let found = conditions.iter().any(|condition| {
-            condition["type"] == "EgressGatewaysReady"
+            condition["type"] == "IngressGatewaysReady"
                 && condition["message"].as_str().is_some_and(|message| {
                     message.contains(
-                        "by annotation: poddisruptionbudget istio-system/istio-egressgateway",
+                        "by annotation: poddisruptionbudget istio-system/istio-ingressgateway",
                     )
                 })
         });
