@@ -197,6 +197,9 @@ impl Session {
         if !first {
             // What changed while this type waited for its acknowledgement.
             output.extend(self.push(&type_url).map(Output::Send));
+            if type_url == type_url::ROUTE {
+                output.extend(self.push(type_url::VIRTUAL_HOST).map(Output::Send));
+            }
             if REFERRING.contains(&type_url.as_str()) {
                 let released = REFERRED.iter().filter_map(|type_url| self.push(type_url));
                 output.extend(released.map(Output::Send));
@@ -230,6 +233,11 @@ impl Session {
     fn push(&mut self, type_url: &str) -> Option<Arc<Reply>> {
         let watch = self.watches.get(type_url)?;
         if !watch.in_flight.is_empty() {
+            return None;
+        }
+        // Hosts that come before their route configuration is one whose hosts stand apart are lost: the proxy does
+        // not ask for them again.
+        if type_url == type_url::VIRTUAL_HOST && !self.difference(type_url::ROUTE).is_empty() {
             return None;
         }
         let mut difference = self.difference(type_url);

@@ -458,6 +458,28 @@ fn virtual_hosts_of_a_route_configuration_that_is_asked_for_later_follow_by_them
 }
 
 #[test]
+fn virtual_hosts_do_not_overtake_a_route_configuration_that_waits() {
+    let mut proxy = routed(HOSTS);
+    let inline = proxy.update(&[(ROUTE, "80", "inline")]);
+    let expected = [
+        said(ROUTE, &["80"], &[]),
+        said(VIRTUAL_HOST, &[], &["80/a", "80/b"]),
+    ];
+    assert_eq!(all_said(&inline), expected);
+    assert_eq!(proxy.ack(&inline[1]), []);
+    // The next has its hosts apart again, while the proxy has not said yet what it makes of that one.
+    assert_eq!(
+        proxy.update(&[(ROUTE, "80", "1"), (VIRTUAL_HOST, "80/a", "1")]),
+        []
+    );
+    let expected = [
+        said(ROUTE, &["80"], &[]),
+        said(VIRTUAL_HOST, &["80/a"], &[]),
+    ];
+    assert_eq!(all_said(&proxy.ack(&inline[0])), expected);
+}
+
+#[test]
 fn a_proxy_without_virtual_hosts_is_answered() {
     let mut proxy = Proxy::new(&[(ROUTE, "80", "1")]);
     proxy.subscribe(ROUTE, &["80"]);
