@@ -42,7 +42,7 @@ pub fn suspects(type_url: &str, refused: &Resource, accepted: Option<&Resource>)
         let is_host = matches!(origin.kind.as_str(), "Service" | "ServiceEntry" | "Gateway");
         // DestinationRules with a hash and delegates are in routes that do not name them. Those that only say which
         // hosts there are, are suspected where one changed of which no other object says anything.
-        meant.contains(&path) || !named.contains(&path) && !(is_host && all)
+        meant.contains(&path) || !(named.contains(&path) || is_host && all)
     });
     suspected.cloned().collect()
 }
