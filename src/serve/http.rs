@@ -1,6 +1,8 @@
 //! Listeners: accepting, TLS handshakes, and HTTP/1.1 or HTTP/2 connections with limits and a graceful end.
 //! The router sees who connected as the request extension [`Peer`].
 
+pub mod path;
+
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;

@@ -60,6 +60,9 @@ pub struct Reply {
 }
 
 impl Reply {
+    /// Nonce of responses that belong to no session; the numbers of [`Nonces`] are others.
+    pub(crate) const ONCE: &str = "once";
+
     /// A response outside of every session: resources of a type that nobody watches.
     pub(crate) fn once(type_url: &str, resources: Vec<(String, Any)>) -> Self {
         let resources = resources.into_iter().map(|(name, resource)| {
@@ -68,7 +71,7 @@ impl Reply {
         });
         Reply {
             type_url: type_url.to_owned(),
-            nonce: ONCE.to_owned(),
+            nonce: Self::ONCE.to_owned(),
             version: "".into(),
             resources: resources.collect(),
             removed: Vec::new(),
@@ -123,9 +126,6 @@ fn push_order<'a>(types: impl Iterator<Item = &'a String>) -> Vec<String> {
     types.sort_by(|a, b| rank(a).cmp(&rank(b)).then_with(|| a.cmp(b)));
     types
 }
-
-/// Nonce of responses that belong to no session; the numbers of [`Nonces`] are others.
-const ONCE: &str = "once";
 
 /// Nonces of one stream; unlike those of any earlier stream only by chance, which the protocol allows for.
 #[derive(Debug, Default)]

@@ -400,6 +400,27 @@ async fn a_question_is_answered_without_deriving_anything() {
 }
 
 #[tokio::test]
+async fn a_question_with_a_nonce_of_the_askers_own_is_answered() {
+    let mut running = running(Access::Authenticated(Arc::new(ByName))).await;
+    let mut ask = first("istio.io/debug/syncz", &[]);
+    ask.response_nonce = "2026-11-22 03:21:39 +0000 UTC m=+0.2".to_owned();
+    let (sender, mut stream) = open(&mut running, Some("tool"), vec![ask.clone()])
+        .await
+        .expect("let in");
+    let answer = next(&mut stream).await.expect("an answer");
+    assert_eq!(answer.type_url, "istio.io/debug/syncz");
+    // An acknowledgement is no question; what comes after it is answered.
+    let mut ack = ask.clone();
+    ack.response_nonce = answer.nonce;
+    sender.send(ack).await.expect("open");
+    ask.type_url = "istio.io/debug/config_dump".to_owned();
+    sender.send(ask).await.expect("open");
+    let answer = next(&mut stream).await.expect("an answer");
+    assert_eq!(answer.type_url, "istio.io/debug/config_dump");
+    running.shutdown.cancel();
+}
+
+#[tokio::test]
 async fn the_plaintext_port_answers_no_questions() {
     let mut running = running(Access::Anonymous).await;
     let asks = vec![first("istio.io/debug/syncz", &[])];
