@@ -69,6 +69,8 @@ pub async fn finalize(cr: &DynamicObject, ctx: &Context, memory: &mut Memory) ->
             vec![format!("the finalizer could not be removed: {error}")],
         );
     }
+    // Its end may have been heard of before this pass ends. What is left, others may take over from now on.
+    *memory = Memory::default();
     ctx.wake_others(&owner);
     ctx.metrics.deleted.inc();
     if done {

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use http::{Method, Request, Response};
+use install::Owner;
 use kube::Client;
 use kube::api::DynamicObject;
 use kube::client::Body;
@@ -560,4 +561,11 @@ async fn a_deletion_goes_in_two_steps_and_reads_no_specification() {
     let expected = [format!("DELETE {RECORD}"), format!("PATCH {IOP}")];
     assert_eq!(third, expected, "the finalizer goes last");
     assert_eq!(world.stored(&cr)["metadata"]["finalizers"], json!([]));
+    // CRDs stay, and a resource of the same name finds them as somebody else's.
+    let owner = Owner {
+        namespace: "istio-system".to_owned(),
+        name: "istiocontrolplane".to_owned(),
+    };
+    let known = world.ctx.recall(&owner).record;
+    assert_eq!(known.objects().len(), 0, "{:?}", known.objects());
 }
