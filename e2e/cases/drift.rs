@@ -9,15 +9,14 @@ use kube::api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams};
 use kube::{Api, Client};
 use serde_json::{Value, json};
 
-/// What is promised of the time until something is as before. Kept by the median: two cores that are busy with pods may
-/// hold any one of the repairs up, but none for so many seconds as [`LIMIT`].
+/// What is promised of the time until something is as before. Two cores that are busy with pods may hold one of the
+/// repairs up, though not for so many seconds as [`LIMIT`].
 const PROMISED: Duration = Duration::from_secs(2);
 const LIMIT: u64 = 15;
 
-fn assert_promised(mut times: Vec<Duration>) {
-    times.sort();
-    let median = times[times.len() / 2];
-    assert!(median < PROMISED, "{median:?} of {times:?}");
+fn assert_promised(times: &[Duration]) {
+    let late = times.iter().filter(|took| **took >= PROMISED).count();
+    assert!(late <= 1, "{times:?}");
 }
 
 /// One object of each kind that an installation owns, and a field of ours in it with what someone sets it to.
@@ -197,7 +196,7 @@ async fn an_edit_of_each_owned_kind_is_undone_within_two_seconds_and_named() {
         .await;
         println!("{object} back after {took:?}: {note}");
     }
-    assert_promised(times);
+    assert_promised(&times);
     mesh::wait_until_healthy(&client).await;
 }
 
@@ -228,7 +227,7 @@ async fn a_deleted_object_of_each_owned_kind_is_back_within_two_seconds() {
         println!("{kind} {name} back after {took:?}");
         times.push(took);
     }
-    assert_promised(times);
+    assert_promised(&times);
     mesh::wait_until_healthy(&client).await;
 }
 

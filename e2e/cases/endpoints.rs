@@ -10,8 +10,7 @@ use kube::api::{WatchEvent, WatchParams};
 
 const SIDECARS: u32 = 4;
 const TIMES: u32 = 5;
-/// For the last of the sidecars, and in the median of [`TIMES`]: for any one of them two cores may be busy with
-/// something else.
+/// For the last of the sidecars, each of [`TIMES`] but one: two cores may be busy with something else.
 const LIMIT: Duration = Duration::from_secs(1);
 
 /// The address of a pod of echo that becomes ready and is not in `known`, and when that was seen.
@@ -102,9 +101,9 @@ async fn a_ready_pod_is_in_every_sidecar_within_a_second() {
             println!("{address} in {SIDECARS} sidecars after {after:?}");
             slowest.extend(after.into_iter().max());
         }
-        slowest.sort();
         println!("the slowest sidecar of each time: {slowest:?}");
-        assert!(slowest[slowest.len() / 2] < LIMIT, "{slowest:?}");
+        let late = slowest.iter().filter(|after| **after >= LIMIT).count();
+        assert!(late <= 1, "{slowest:?}");
     })
     .await;
 }

@@ -71,8 +71,22 @@ fn written(mark: u64, installed: &BTreeSet<String>) -> BTreeMap<String, Vec<Stri
 
 /// Asserts that the budget was written once, by this pod if that is known, and nothing else of what is installed. A
 /// leader that is about to end may do it still, and the next one, which has not heard of that, confirm it.
-fn assert_one_repair(mark: u64, installed: &BTreeSet<String>, by: Option<&str>) {
-    let written = written(mark, installed);
+async fn assert_one_repair(
+    client: &Client,
+    mark: u64,
+    installed: &BTreeSet<String>,
+    by: Option<&str>,
+) {
+    // A write is in the log a moment after it was answered.
+    let what = "the repair is in the audit log";
+    let (written, _) = eventually(client, what, 10, || async {
+        let written = written(mark, installed);
+        match written.is_empty() {
+            true => Err("no write of what is installed".to_owned()),
+            false => Ok(written),
+        }
+    })
+    .await;
     let of_budget: Vec<_> = written
         .iter()
         .filter(|(path, _)| path.ends_with(&format!("/poddisruptionbudgets/{BUDGET}")))
@@ -108,7 +122,7 @@ async fn when_the_leader_goes_or_holds_still_another_takes_over_and_they_do_not_
         let second = another_leader(place, &first).await;
         place.rolled_out(operator::NAME).await;
         mesh::wait_until_healthy(&client).await;
-        assert_one_repair(mark, &installed, None);
+        assert_one_repair(&client, mark, &installed, None).await;
 
         // One that holds still keeps it until it runs out.
         let still = Process::operator(&second).hold();
@@ -147,13 +161,13 @@ async fn when_the_leader_goes_or_holds_still_another_takes_over_and_they_do_not_
             .await
             .expect("it is there");
         assert_eq!(now.data["status"], status.data["status"], "status flaps");
-        assert_one_repair(mark, &installed, Some(&third));
+        assert_one_repair(&client, mark, &installed, Some(&third)).await;
 
         let mark = audit::mark();
         let (_, took) = drift(&client, 20).await;
         println!("two again: repaired after {took:?}");
         mesh::wait_until_healthy(&client).await;
-        assert_one_repair(mark, &installed, Some(&third));
+        assert_one_repair(&client, mark, &installed, Some(&third)).await;
     })
     .await;
     mesh::wait_until_healthy(&client).await;

@@ -42,7 +42,7 @@ until curl -sf http://127.0.0.1:18080/ready >/dev/null; do
   sleep 0.02
 done
 echo "ready after $((($(date +%s%N) - began) / 1000000)) ms"
-memory() { awk '/^(VmRSS|VmHWM)/ { printf "%s %d MiB  ", $1, $2 / 1024 }' "/proc/$server/status"; echo; }
+memory() { awk '/^(VmRSS|VmHWM|RssFile)/ { printf "%s %d MiB  ", $1, $2 / 1024 }' "/proc/$server/status"; echo; }
 sleep 2
 echo "idle: $(memory)"
 
