@@ -18,6 +18,7 @@ use axum::Router;
 use axum::routing::get;
 use kube::Client;
 use serve::health::Readiness;
+use serve::http::path::with_simple_paths;
 use serve::http::{self, Limits, Transport};
 use serve::metrics::Registry;
 use serve::{Shutdown, health, metrics};
@@ -143,6 +144,7 @@ pub async fn start(
     let starting = readiness.check("start", "the API server");
     let told = xds::debug::Late::default();
     let health = health::router(readiness.clone()).merge(xds::debug::router(told.clone()));
+    let health = with_simple_paths(health);
     services.spawn("readiness server", plain(ports.readiness, health));
 
     let mut parts = Parts {
@@ -168,6 +170,7 @@ pub async fn start(
         ports.plaintext_xds,
     );
     let monitoring = monitoring(registry).merge(xds::debug::router(told));
+    let monitoring = with_simple_paths(monitoring);
     services.spawn("monitoring server", plain(ports.monitoring, monitoring));
     starting.pass();
     ControlPlane {

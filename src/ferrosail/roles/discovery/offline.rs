@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use proto::ads;
 use serve::health::Readiness;
+use serve::http::path::with_simple_paths;
 use serve::http::{self, Limits, Transport};
 use serve::{Shutdown, health, metrics, shutdown};
 use source::MeshMap;
@@ -69,7 +70,9 @@ pub async fn run(options: Discovery, folder: PathBuf) -> Result<(), Error> {
     };
     let xds = ads::routes(Arc::new(server), MAX_REQUEST).into_axum_router();
     let monitoring = monitoring(registry).merge(xds::debug::router(told.clone()));
+    let monitoring = with_simple_paths(monitoring);
     let health = health::router(readiness.clone()).merge(xds::debug::router(told));
+    let health = with_simple_paths(health);
     for (name, port, router, limits) in [
         ("readiness server", health_port, health, Limits::default()),
         ("plaintext xDS server", xds_port, xds, options.limits()),
