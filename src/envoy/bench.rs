@@ -14,9 +14,15 @@ use mesh::{Flavour, Mesh, Proxy, Scope, Scopes};
 use proto::codec::type_url;
 use serde_json::{Value, json};
 
+/// As in the control plane.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// How long one figure is measured, and how often at least.
 const TIME: Duration = Duration::from_millis(400);
 const TIMES: usize = 9;
+/// What upstream calls the making of its model.
+const REBUILT: &str = "InitPushContext";
 /// Name of each kind in upstream's benchmarks, in the index of the scenarios, and on the wire.
 const KINDS: [(&str, &str, &str); 4] = [
     ("RouteGeneration", "RDS", type_url::ROUTE),
@@ -26,7 +32,12 @@ const KINDS: [(&str, &str, &str); 4] = [
 ];
 
 fn main() {
-    cold_start();
+    // `cargo bench --bench generation -- Route http`: rows whose name holds each of these.
+    let words = std::env::args().skip(1);
+    let wanted: Vec<String> = words.filter(|word| !word.starts_with('-')).collect();
+    if wanted.is_empty() {
+        cold_start();
+    }
     let Some(folder) = std::env::var_os("CORPORA") else {
         println!("CORPORA is not set: upstream's scenarios were not run");
         return;
@@ -51,26 +62,36 @@ fn main() {
                 continue;
             }
         };
-        measure(
-            &folder,
-            field("file"),
-            field("name"),
-            role,
-            field("benchmarks"),
-            &recorded,
-        );
+        let name = field("name");
+        let kinds = KINDS.iter().filter(|(_, short, _)| {
+            let mut asked = field("benchmarks").split([' ', ';']);
+            asked.any(|kind| kind == *short)
+        });
+        let generated = kinds.map(|(bench, _, type_url)| (*bench, Some(*type_url)));
+        // The model of the world whose name table is asked for was not measured.
+        let rebuilt = (!field("benchmarks").contains("NDS")).then_some((REBUILT, None));
+        let rows = rebuilt.into_iter().chain(generated).filter(|(bench, _)| {
+            let row = format!("{bench}/{name}");
+            recorded.contains_key(&row) && wanted.iter().all(|word| row.contains(word))
+        });
+        let rows: Vec<Row> = rows.collect();
+        if !rows.is_empty() {
+            measure(&folder.join(field("file")), name, role, &rows, &recorded);
+        }
     }
 }
 
+/// What upstream calls it, and the type of what is generated, unless it is the mesh that is.
+type Row = (&'static str, Option<&'static str>);
+
 fn measure(
-    folder: &Path,
-    file: &str,
+    file: &Path,
     name: &str,
     role: &str,
-    kinds: &str,
+    rows: &[Row],
     recorded: &BTreeMap<String, (f64, f64)>,
 ) {
-    let text = std::fs::read_to_string(folder.join(file)).expect("a readable file");
+    let text = std::fs::read_to_string(file).expect("a readable file");
     let objects = documents(&text);
     let world = world(objects.clone());
     let mesh = mesh::compile(world.snapshot()).0;
@@ -89,15 +110,13 @@ fn measure(
         let their_size = known.map_or_else(String::new, |(_, size)| format!("{size}"));
         println!("{of:<48}{nanos:>13.0}{theirs:>13}{factor:>8}{size:>8}{their_size:>9}");
     };
-    if recorded.contains_key(&format!("InitPushContext/{name}")) && !kinds.contains("NDS") {
-        show("InitPushContext", rebuilding(&world, &objects, role), None);
-        let took = median(|| (), |()| mesh::compile(world.snapshot()));
-        println!("{:<48}{:>13}", "  from nothing", took.as_nanos());
-    }
-    for (bench, short, type_url) in KINDS {
-        if !kinds.split([' ', ';']).any(|kind| kind == short) {
+    for (bench, type_url) in rows {
+        let Some(type_url) = type_url else {
+            show(bench, rebuilding(&world, &objects, role), None);
+            let took = median(|| (), |()| mesh::compile(world.snapshot()));
+            println!("{:<48}{:>13}", "  from nothing", took.as_nanos());
             continue;
-        }
+        };
         let resources = derive_type(&scope, &Memo::default(), type_url);
         let sizes = resources
             .of_type(type_url)

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use base::ObjectRef;
 use mesh::{Flavour, Role, Scope, VirtualHosts};
 use proto::codec::type_url;
-use proto::writer::Writer;
 
 use crate::memo::{Memo, Same};
 use crate::resource::{Resource, Resources, Table, Views, become_only};
@@ -163,16 +162,12 @@ fn listeners(scope: &Scope, memo: &Memo) -> Arc<Set> {
             Role::Router => listener::gateway::all(scope),
         };
         let routes = made.iter().flat_map(|made| made.routes.clone()).collect();
-        let mut encoded = Writer::default();
         let (of, common) = (&scope.workload.namespace, &scope.telemetry.origin);
         let resources = made.into_iter().map(|made| {
-            encoded.clear();
-            made.put(&mut encoded);
-            let name = made.listener.name;
             let mut origin = made.origin;
             origin.extend(common.iter().cloned());
-            let listener = Resource::new(type_url::LISTENER, name, encoded.bytes(), origin);
-            Arc::new(listener)
+            let bytes = made.written.bytes();
+            Arc::new(Resource::new(type_url::LISTENER, made.name, bytes, origin))
         });
         Arc::new(Set {
             table: memo.table(type_url::LISTENER, of, common, resources),

@@ -26,29 +26,29 @@ use table::additional;
 
 use crate::parts::{seconds, socket};
 
-/// A listener with what it came from and the routes that it asks for.
+/// An encoded listener with what it came from and the routes that it asks for.
 pub(crate) struct Made {
-    pub(crate) listener: Listener,
-    /// Fields of it that are written rather than built.
+    pub(crate) name: String,
     pub(crate) written: Writer,
     pub(crate) origin: Vec<Arc<ObjectRef>>,
     pub(crate) routes: Vec<String>,
 }
 
 impl Made {
-    fn new(listener: Listener, origin: Vec<Arc<ObjectRef>>, routes: Vec<String>) -> Self {
+    /// One with fields of which some are written already.
+    fn new(
+        listener: Listener,
+        mut written: Writer,
+        origin: Vec<Arc<ObjectRef>>,
+        routes: Vec<String>,
+    ) -> Self {
+        listener.put(&mut written);
         Made {
-            listener,
-            written: Writer::default(),
+            name: listener.name,
+            written,
             origin,
             routes,
         }
-    }
-
-    /// Writes the listener.
-    pub(crate) fn put(&self, into: &mut Writer) {
-        self.listener.put(into);
-        into.raw(self.written.bytes());
     }
 }
 

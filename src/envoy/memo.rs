@@ -23,6 +23,7 @@ use crate::route::fragment::{Names, Rest};
 pub struct Memo {
     scopes: RefCell<Map<u64, Vec<Arc<Scope>>>>,
     outbounds: RefCell<Vec<Arc<Outbound>>>,
+    callers: RefCell<Vec<Arc<Caller>>>,
     opaque: Results<Same<Routing>, Routing>,
     /// Clusters of one service.
     pub(crate) clusters: Results<(Same<Scope>, Same<OutboundService>), Clusters>,
@@ -51,7 +52,7 @@ type VirtualHost = (Arc<str>, Arc<str>, Names, Same<Rest>);
 type Last = (&'static str, String, Vec<Arc<ObjectRef>>);
 
 /// What domains are of: a caller, a service, and a port when each is told with it.
-type Named = (Arc<Caller>, Same<Service>, Option<u16>);
+type Named = (Same<Caller>, Same<Service>, Option<u16>);
 
 impl Memo {
     /// The value for all scopes like this one.
@@ -76,6 +77,17 @@ impl Memo {
         }
         known.push(outbound.clone());
         outbound
+    }
+
+    /// The value for all callers like this one.
+    pub(crate) fn caller(&self, caller: Caller) -> Same<Caller> {
+        let mut known = self.callers.borrow_mut();
+        if let Some(same) = known.iter().find(|other| ***other == caller) {
+            return Same(same.clone());
+        }
+        let same = Arc::new(caller);
+        known.push(same.clone());
+        Same(same)
     }
 
     /// What listeners depend on of a VirtualService: its rules for TLS and TCP, when it has any. The same value as
@@ -117,6 +129,9 @@ impl Memo {
         // Nobody keeps domains; they are as good as the service that they are of.
         self.domains
             .retain(|(_, service, _), _| Arc::strong_count(&service.0) > 1);
+        self.callers
+            .borrow_mut()
+            .retain(|caller| Arc::strong_count(caller) > 1);
         // Keys of one kind hold values of the next.
         self.scopes.borrow_mut().retain(|_, alike| {
             alike.retain(|scope| Arc::strong_count(scope) > 1);

@@ -2,9 +2,10 @@
 //! pods of headless ones.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use api::snapshot::{Address, Health};
+use base::hash::Map;
 use mesh::{Registry, Resolution, Scope, Service};
 use proto::writer::Writer;
 
@@ -16,7 +17,31 @@ struct Info<'a> {
     namespace: &'a str,
 }
 
-type Names<'a> = BTreeMap<Cow<'a, str>, Info<'a>>;
+/// Names in the order in which they were found, which is that of the scope's services.
+#[derive(Default)]
+struct Names<'a> {
+    places: Map<Cow<'a, str>, usize>,
+    all: Vec<(Cow<'a, str>, Info<'a>)>,
+}
+
+impl<'a> Names<'a> {
+    fn with_capacity(names: usize) -> Self {
+        Names {
+            places: Map::with_capacity_and_hasher(names, Default::default()),
+            all: Vec::with_capacity(names),
+        }
+    }
+
+    /// What is known of a name: `new` when nothing was.
+    fn entry(&mut self, name: Cow<'a, str>, new: impl FnOnce() -> Info<'a>) -> &mut Info<'a> {
+        let next = self.all.len();
+        let place = *self.places.entry(name.clone()).or_insert(next);
+        if place == next {
+            self.all.push((name, new()));
+        }
+        &mut self.all[place].1
+    }
+}
 
 /// The encoded table. There may be a name for each service, so it is written and not built.
 pub(crate) fn of(scope: &Scope) -> Writer {
@@ -28,14 +53,15 @@ pub(crate) fn of(scope: &Scope) -> Writer {
     const REGISTRY: u32 = 2;
     const SHORT: u32 = 3;
     const NAMESPACE: u32 = 4;
-    let mut names = Names::new();
+    let views = scope.outbound.views.iter();
+    let mut names = Names::with_capacity(views.map(|view| view.services.len()).sum());
     for view in &scope.outbound.views {
         for called in &view.services {
             add(scope, &called.service, &mut names);
         }
     }
-    let mut table = Writer::with_capacity(96 * names.len());
-    for (name, info) in &names {
+    let mut table = Writer::with_capacity(96 * names.all.len());
+    for (name, info) in &names.all {
         table.nested(TABLE, |entry| {
             entry.text(KEY, &**name).nested(VALUE, |value| {
                 for ip in &info.ips {
@@ -71,16 +97,17 @@ fn add<'a>(scope: &Scope, service: &'a Service, names: &mut Names<'a>) {
         return;
     }
     let new = info(service, service.name.as_str().into(), ips);
-    match names.get_mut(host) {
-        None => drop(names.insert(host.into(), new)),
-        // Nothing takes a name from a Kubernetes Service; addresses of ServiceEntries add up.
-        Some(known) if known.registry == new.registry && new.registry == Registry::External => {
+    let mut new = Some(new);
+    let known = names.entry(host.into(), || new.take().expect("asked for once"));
+    // Nothing takes a name from a Kubernetes Service; addresses of ServiceEntries add up.
+    match new {
+        Some(new) if known.registry == new.registry && new.registry == Registry::External => {
             known.ips.extend(new.ips);
         }
-        Some(known) if new.registry == Registry::Kubernetes && known.registry != new.registry => {
+        Some(new) if new.registry == Registry::Kubernetes && known.registry != new.registry => {
             *known = new;
         }
-        Some(_) => {}
+        _ => {}
     }
 }
 
@@ -113,11 +140,8 @@ fn pods<'a>(scope: &Scope, service: &'a Service, names: &mut Names<'a>) -> Vec<C
         all.extend(addresses.into_iter().map(Cow::Owned));
     }
     for (name, short, address) in own {
-        let known = names.entry(name.into());
-        known
-            .or_insert_with(|| info(service, short.into(), Vec::new()))
-            .ips
-            .push(address.into());
+        let known = names.entry(name.into(), || info(service, short.into(), Vec::new()));
+        known.ips.push(address.into());
     }
     all
 }

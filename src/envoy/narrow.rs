@@ -164,12 +164,12 @@ pub(crate) fn for_routes(scope: &Scope, memo: &Memo) -> Same<Scope> {
 
 /// What the forms of a service's name depend on: which names are short for the caller, and which
 /// addresses it can use. By value, so that no other setting of the mesh makes them anew.
-pub(crate) fn for_domains(scope: &Scope) -> Arc<Caller> {
-    Arc::new(Caller {
+pub(crate) fn for_domains(scope: &Scope) -> Caller {
+    Caller {
         dns_domain: scope.workload.dns_domain.clone(),
         absolute_names: scope.features.absolute_names,
         reach: scope.reach(),
-    })
+    }
 }
 
 /// What the table of names depends on.

@@ -1,19 +1,19 @@
 //! The filters that decide about calls of a workload: those of authorizers, of tokens and of rules, in
 //! the order in which they are asked. They are the same on every chain, so they are made once.
 
+use bytes::Bytes;
 use mesh::Scope;
 use proto::envoy::config::listener::v3::Filter;
-use proto::envoy::extensions::filters::network::http_connection_manager::v3::HttpFilter;
 
-use super::{authorization, ext_authz, jwt};
+use super::{authorization, ext_authz, jwt, order};
 
 /// Filters that decide about calls.
 #[derive(Debug, Default)]
 pub(crate) struct Guards {
-    /// About requests.
-    pub(crate) requests: Vec<HttpFilter>,
+    /// About requests, as a connection manager has them.
+    pub(crate) requests: Bytes,
     /// About connections.
-    connections: Vec<Filter>,
+    pub(crate) connections: Vec<Filter>,
 }
 
 impl Guards {
@@ -25,7 +25,7 @@ impl Guards {
         let mut connections = ext_authz::connections(scope);
         connections.extend(authorization::connections(scope));
         Guards {
-            requests,
+            requests: order::encoded(requests),
             connections,
         }
     }

@@ -2,30 +2,33 @@
 
 use std::sync::LazyLock;
 
+use bytes::Bytes;
 use proto::contrib::{AlpnConfig, AlpnOverride, AlpnProtocol, TypedStruct};
 use proto::google::protobuf::{Any, ListValue, Struct, Value, value::Kind};
 use proto::pack::Pack;
 
+use super::order;
 use crate::listener::filter_chain::Side;
 use crate::metadata::{fields, text, yes};
 
 /// The filter that exchanges metadata, of requests and of connections.
 pub(crate) const NAME: &str = "istio.metadata_exchange";
 
-/// Exchange of metadata by headers of requests, with a look at the workloads that are known;
-/// `within_mesh`: hosts outside of it get no headers.
-pub(crate) fn http(side: Side, within_mesh: bool) -> Any {
+/// Exchange of metadata by headers of requests, with a look at the workloads that are known, as a connection manager
+/// has it; `within_mesh`: hosts outside of it get no headers.
+pub(crate) fn http(side: Side, within_mesh: bool) -> &'static [u8] {
     // Nothing else decides, and a tree of values costs more than all other filters together.
-    static KINDS: LazyLock<[Any; 4]> = LazyLock::new(|| {
+    static KINDS: LazyLock<[Bytes; 4]> = LazyLock::new(|| {
         [
             exchange("downstream", false),
             exchange("downstream", true),
             exchange("upstream", false),
             exchange("upstream", true),
         ]
+        .map(|config| order::encoded(vec![order::filter(NAME, config)]))
     });
     let upstream = side != Side::Inbound;
-    KINDS[2 * usize::from(upstream) + usize::from(within_mesh)].clone()
+    &KINDS[2 * usize::from(upstream) + usize::from(within_mesh)]
 }
 
 fn exchange(direction: &str, within_mesh: bool) -> Any {
@@ -61,12 +64,7 @@ pub(crate) fn tcp() -> Any {
 }
 
 /// ALPN by the protocol of the request, so that the other side knows it before it reads.
-pub(crate) fn alpn() -> Any {
-    static CONFIG: LazyLock<Any> = LazyLock::new(by_protocol);
-    CONFIG.clone()
-}
-
-fn by_protocol() -> Any {
+pub(super) fn alpn() -> Any {
     let one = |protocol: AlpnProtocol, names: [&str; 3]| AlpnOverride {
         upstream_protocol: protocol as i32,
         alpn_override: names.iter().map(|name| (*name).to_owned()).collect(),

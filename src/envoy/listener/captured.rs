@@ -5,6 +5,8 @@ use api::networking::sidecar::OutboundMode;
 use mesh::{Interception, Protocol, Scope};
 use proto::envoy::config::core::v3::{Http1ProtocolOptions, TrafficDirection};
 use proto::envoy::config::listener::v3::{FilterChain, FilterChainMatch, Listener};
+use proto::pack::Put;
+use proto::writer::Writer;
 
 use super::filter_chain::{self, Routes, Side, Statistics};
 use super::outbound::plain_http;
@@ -66,7 +68,10 @@ pub(super) fn catch_all(scope: &Scope) -> Option<Made> {
         chains.push(FilterChain {
             name: "virtualOutbound-catchall-tcp-http".to_owned(),
             filter_chain_match: Some(FilterChainMatch {
-                application_protocols: plain_http(scope),
+                application_protocols: plain_http(scope)
+                    .iter()
+                    .map(|name| (*name).to_owned())
+                    .collect(),
                 ..Default::default()
             }),
             filters: vec![filter_chain::http(
@@ -74,7 +79,7 @@ pub(super) fn catch_all(scope: &Scope) -> Option<Made> {
                 Side::Outbound,
                 Statistics::Listener("outbound_virtualOutbound_allow_any_dynamic_dns"),
                 Protocol::Http,
-                Routes::Inline(Box::new(route::by_name(scope))),
+                Routes::Inline(route::by_name(scope).fields()),
             )],
             ..Default::default()
         });
@@ -115,7 +120,8 @@ pub(super) fn catch_all(scope: &Scope) -> Option<Made> {
         ..Default::default()
     };
     let origin = scope.outbound.sidecar.iter().cloned().collect();
-    Some(Made::new(listener, origin, Vec::new()))
+    let written = Writer::default();
+    Some(Made::new(listener, written, origin, Vec::new()))
 }
 
 /// An HTTP proxy for the workload, on loopback.
@@ -159,5 +165,6 @@ pub(super) fn http_proxy(scope: &Scope) -> Option<Made> {
         ..Default::default()
     };
     let routes = vec!["http_proxy".to_owned()];
-    Some(Made::new(listener, Vec::new(), routes))
+    let written = Writer::default();
+    Some(Made::new(listener, written, Vec::new(), routes))
 }

@@ -1,9 +1,10 @@
 //! Network filters: HTTP connection managers and TCP proxies.
 
+use std::sync::LazyLock;
+
 use bytes::Bytes;
 use mesh::{Flavour, Reports, Scope};
 use proto::envoy::config::listener::v3::{Filter, FilterChain, filter};
-use proto::envoy::config::route::v3::RouteConfiguration;
 use proto::envoy::extensions::filters::network;
 use proto::google::protobuf::Any;
 use proto::pack::{Pack, Put};
@@ -17,14 +18,14 @@ use crate::{access_log, filter as http_filters};
 pub(crate) use super::http::http;
 pub(crate) use super::opaque::{L4Port, to_destinations};
 
-pub(super) const TCP_PROXY: &str = "envoy.filters.network.tcp_proxy";
+const TCP_PROXY: &str = "envoy.filters.network.tcp_proxy";
 
 /// Where a connection manager finds its routes.
 pub(crate) enum Routes {
     /// Asked for by name.
     Named(String),
-    /// Inside of it.
-    Inline(Box<RouteConfiguration>),
+    /// Inside of it, encoded.
+    Inline(Bytes),
 }
 
 /// Which side a connection manager is on.
@@ -124,6 +125,20 @@ pub(super) fn put(name: &str, type_url: &str, into: &mut Writer, value: impl FnO
         filter.text(NAME, name).nested(CONFIG, |any| {
             any.text(TYPE, type_url).nested(VALUE, value);
         });
+    });
+}
+
+/// Writes the filter of connections that go to a cluster; `rest` is all else of it, encoded.
+pub(super) fn put_proxy(statistics: &str, cluster: &str, rest: &[u8], into: &mut Writer) {
+    /// Field numbers of `TcpProxy`.
+    const STATISTICS: u32 = 1;
+    const CLUSTER: u32 = 2;
+    static TYPE: LazyLock<String> = LazyLock::new(tcp::TcpProxy::type_url);
+    put(TCP_PROXY, &TYPE, into, |proxy| {
+        proxy
+            .text(STATISTICS, statistics)
+            .text(CLUSTER, cluster)
+            .raw(rest);
     });
 }
 

@@ -40,7 +40,7 @@ const MESH_ALPN: [&str; 5] = [
 ];
 
 pub(crate) fn all(scope: &Scope) -> Vec<Made> {
-    let mut made: BTreeMap<String, Made> = BTreeMap::new();
+    let mut made: BTreeMap<String, Making> = BTreeMap::new();
     let guards = Guards::of(scope);
     let managers = http::Managers::new(scope);
     // Names of TLS that are passed through, by port, with the address that they are for.
@@ -76,15 +76,15 @@ pub(crate) fn all(scope: &Scope) -> Vec<Made> {
         let servers = place.servers.iter();
         let origin = servers.map(|server| server.origin.clone());
         let origin = origin.chain(scope.security.origin()).chain(led);
-        let listener = made.entry(name.clone()).or_insert_with(|| {
-            let listener = Listener {
+        let listener = made.entry(name.clone()).or_insert_with(|| Making {
+            listener: Listener {
                 name,
                 address: Some(address(&binds[0], place.port)),
                 additional_addresses: additional(&binds, place.port),
                 connection_balance_config: balanced(scope.settings.balances_outbound),
                 ..listener(scope)
-            };
-            Made::new(listener, Vec::new(), Vec::new())
+            },
+            ..Making::default()
         });
         listener.origin.extend(origin);
         listener.routes.extend(routes);
@@ -99,9 +99,20 @@ pub(crate) fn all(scope: &Scope) -> Vec<Made> {
             listener.written.raw(written.bytes());
         }
     }
-    let made = made.into_values();
     // A port that leads nowhere is not opened.
-    made.filter(|made| !made.written.is_empty()).collect()
+    let made = made.into_values().filter(|made| !made.written.is_empty());
+    made.map(|made| Made::new(made.listener, made.written, made.origin, made.routes))
+        .collect()
+}
+
+/// A listener that several places may add to.
+#[derive(Default)]
+struct Making {
+    listener: Listener,
+    /// Its chains.
+    written: Writer,
+    origin: Vec<Arc<ObjectRef>>,
+    routes: Vec<String>,
 }
 
 /// What every listener of a gateway has.

@@ -11,9 +11,7 @@ use mesh::{Protocol, Scope};
 use proto::codec::any;
 use proto::envoy::config::core::v3 as core;
 use proto::envoy::config::listener::v3::Filter;
-use proto::envoy::extensions::filters::network::http_connection_manager::v3::{
-    self as hcm, HttpFilter,
-};
+use proto::envoy::extensions::filters::network::http_connection_manager::v3 as hcm;
 use proto::envoy::extensions::http::header_formatters::preserve_case::v3::PreserveCaseFormatterConfig;
 use proto::pack::{Pack, Put};
 use proto::writer::Writer;
@@ -36,8 +34,8 @@ pub(crate) struct Wanted<'w, 'g> {
     pub(crate) dynamic: Option<&'w str>,
     /// HTTP/1, where it is not as everywhere.
     pub(crate) http1: Option<core::Http1ProtocolOptions>,
-    /// Filters that decide about requests.
-    pub(crate) guards: &'g [HttpFilter],
+    /// Filters that decide about requests, as a connection manager has them.
+    pub(crate) guards: &'g [u8],
 }
 
 /// Connection managers of one scope: what several have in common is made and encoded once.
@@ -52,7 +50,7 @@ struct Kind<'g> {
     protocol: Protocol,
     dynamic: Option<String>,
     http1: Option<core::Http1ProtocolOptions>,
-    guards: &'g [HttpFilter],
+    guards: &'g [u8],
 }
 
 impl Kind<'_> {
@@ -114,7 +112,7 @@ impl<'a> Managers<'a> {
             Routes::Named(name) => into.nested(ROUTES_BY_NAME, |routes| {
                 routes.raw(&SOURCE).text(ROUTES_NAME, name);
             }),
-            Routes::Inline(routes) => into.nested(ROUTES, |own| routes.put(own)),
+            Routes::Inline(routes) => into.text(ROUTES, routes),
         };
         let mut known = self.known.borrow_mut();
         let place = known.iter().position(|(kind, _)| kind.is(&wanted));
@@ -126,8 +124,9 @@ impl<'a> Managers<'a> {
                 http1: wanted.http1,
                 guards: wanted.guards,
             };
-            let rest = rest(self.scope, &kind).fields();
-            known.push((kind, rest));
+            let mut made = Writer::with_capacity(2048);
+            put_rest(self.scope, &kind, &mut made);
+            known.push((kind, made.into_bytes()));
             known.len() - 1
         });
         into.raw(&known[place].1);
@@ -139,8 +138,8 @@ pub(crate) fn manager(scope: &Scope, wanted: Wanted<'_, '_>) -> Filter {
     Managers::new(scope).manager(wanted)
 }
 
-/// A connection manager without statistics and routes.
-fn rest(scope: &Scope, wanted: &Kind<'_>) -> hcm::HttpConnectionManager {
+/// Writes all of a connection manager but statistics and routes.
+fn put_rest(scope: &Scope, wanted: &Kind<'_>, into: &mut Writer) {
     let side = wanted.side;
     let config = &scope.config;
     let own = scope.settings.config(&config.default_config);
@@ -162,21 +161,6 @@ fn rest(scope: &Scope, wanted: &Kind<'_>) -> hcm::HttpConnectionManager {
         .as_ref()
         .is_some_and(|own| own.mode == "IN_MESH");
     let mut manager = hcm::HttpConnectionManager {
-        http_filters: order::filters(
-            scope,
-            &order::Wanted {
-                side,
-                grpc_web: wanted.protocol == Protocol::GrpcWeb,
-                quiet: Switch::is_off(headers.envoy_debug_headers),
-                skips_peers: skips_peers
-                    && side != Side::Inbound
-                    && wanted.protocol != Protocol::HttpProxy,
-                dynamic: wanted.dynamic.clone(),
-                any_name: side == Side::Outbound
-                    && scope.outbound.policy == OutboundMode::AllowAnyDynamicDns,
-                guards: wanted.guards,
-            },
-        ),
         tracing: traced.tracing,
         request_id_extension: Some(traced.request_id),
         stream_idle_timeout: seconds(0),
@@ -221,7 +205,18 @@ fn rest(scope: &Scope, wanted: &Kind<'_>) -> hcm::HttpConnectionManager {
             });
         }
     }
-    manager
+    manager.put(into);
+    let filters = order::Wanted {
+        side,
+        grpc_web: wanted.protocol == Protocol::GrpcWeb,
+        quiet: Switch::is_off(headers.envoy_debug_headers),
+        skips_peers: skips_peers && side != Side::Inbound && wanted.protocol != Protocol::HttpProxy,
+        dynamic: wanted.dynamic.clone(),
+        any_name: side == Side::Outbound
+            && scope.outbound.policy == OutboundMode::AllowAnyDynamicDns,
+        guards: wanted.guards,
+    };
+    order::put(scope, &filters, into);
 }
 
 /// Ranges of addresses that belong to the mesh's networks.

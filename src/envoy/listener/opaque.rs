@@ -1,7 +1,8 @@
 //! Opaque connections to clusters: one, or several by weight, with what their rules say of
 //! connections.
 
-use std::sync::{Arc, LazyLock};
+use std::rc::Rc;
+use std::sync::Arc;
 
 use api::networking::virtual_service::{Destination, RouteDestination};
 use base::ObjectRef;
@@ -19,7 +20,7 @@ use network::tcp_proxy::v3 as tcp;
 use tcp::tcp_proxy::ClusterSpecifier;
 use tcp::tcp_proxy::weighted_cluster::ClusterWeight;
 
-use super::filter_chain::{self, Side, TCP_PROXY, greeting, metrics, of};
+use super::filter_chain::{self, Side, greeting, metrics, of};
 use super::wildcards;
 use crate::parts::{seconds, span};
 use crate::{access_log, filter, names, statistics};
@@ -122,7 +123,7 @@ pub(crate) fn to_cluster(
 pub(crate) struct Services<'a> {
     scope: &'a Scope,
     /// Every address of the proxy's families.
-    pub(super) anywhere: Vec<String>,
+    pub(super) anywhere: Rc<[String]>,
     before: Bytes,
     rest: Bytes,
 }
@@ -131,7 +132,7 @@ impl<'a> Services<'a> {
     pub(crate) fn new(scope: &'a Scope) -> Self {
         Services {
             scope,
-            anywhere: wildcards(scope),
+            anywhere: wildcards(scope).into(),
             before: filter_chain::encoded(metrics(scope, Side::Outbound)),
             rest: proxy(scope, Side::Outbound, None, "").fields(),
         }
@@ -147,20 +148,12 @@ impl<'a> Services<'a> {
         rule: Option<&Rule>,
         dynamic: Option<&str>,
     ) -> Bytes {
-        /// Field numbers of `TcpProxy`.
-        const STATISTICS: u32 = 1;
-        const CLUSTER: u32 = 2;
-        static TYPE: LazyLock<String> = LazyLock::new(tcp::TcpProxy::type_url);
         let scope = self.scope;
         if rule.is_none() && dynamic.is_none() && !looks_into(scope, port.protocol) {
             let mut filters = Writer::with_capacity(self.before.len() + self.rest.len() + 320);
             filters.raw(&self.before);
-            filter_chain::put(TCP_PROXY, &TYPE, &mut filters, |proxy| {
-                proxy
-                    .text(STATISTICS, statistics.as_deref().unwrap_or(cluster))
-                    .text(CLUSTER, cluster)
-                    .raw(&self.rest);
-            });
+            let statistics = statistics.as_deref().unwrap_or(cluster);
+            filter_chain::put_proxy(statistics, cluster, &self.rest, &mut filters);
             return filters.into_bytes();
         }
         let mut proxy = proxy(scope, Side::Outbound, rule, "");
@@ -174,7 +167,7 @@ impl<'a> Services<'a> {
 }
 
 /// Whether connections of a protocol end in filters of their own.
-fn looks_into(scope: &Scope, protocol: Protocol) -> bool {
+pub(super) fn looks_into(scope: &Scope, protocol: Protocol) -> bool {
     match protocol {
         Protocol::Redis => scope.features.redis_filter,
         Protocol::Mongo => scope.features.mongo_filter,

@@ -1,15 +1,14 @@
 //! Outbound listeners of sidecars: for every service that an egress listener takes in, where it is
 //! listened for and how its connections go on. Which of two that meet stays is `table`'s.
 
+use std::rc::Rc;
+
 use api::snapshot::Address;
 use mesh::{Egress, Interception, OutboundService, Port, Protocol, Registry, Resolution, Scope};
 
 use super::opaque::Services;
 use super::table::{Chain, Content, Entry, Kind, Shared, Table};
 use super::{Made, captured, loopbacks, tcp, wildcards};
-
-/// Chains of plaintext HTTP are found by these.
-pub(super) const PLAIN_HTTP: [&str; 2] = ["http/1.1", "h2c"];
 
 pub(crate) fn all(scope: &Scope) -> Vec<Made> {
     if scope.config.proxy_listen_port == 0 {
@@ -21,10 +20,8 @@ pub(crate) fn all(scope: &Scope) -> Vec<Made> {
         of_view(&services, scope, view, &mut table);
     }
     let shared = Shared::new(scope);
-    let entries = table.entries.into_values();
-    let mut made: Vec<Made> = entries
-        .map(|entry| entry.finished(scope, &shared))
-        .collect();
+    let entries = table.into_entries();
+    let mut made: Vec<Made> = entries.map(|entry| entry.finished(&shared)).collect();
     made.extend(captured::http_proxy(scope));
     made.extend(captured::catch_all(scope));
     made
@@ -36,9 +33,9 @@ pub(super) struct Place<'a> {
     pub(super) view: &'a Egress,
     pub(super) called: &'a OutboundService,
     /// What the listener is for: the service's port, or the egress listener's.
-    pub(super) port: Port,
+    pub(super) port: &'a Port,
     /// Addresses; the first is the listener's name. Empty when nothing is said yet.
-    pub(super) binds: Vec<String>,
+    pub(super) binds: Rc<[String]>,
     pub(super) binds_to_port: bool,
     /// Ranges that connections must be bound to.
     pub(super) ranges: Vec<String>,
@@ -48,34 +45,37 @@ pub(super) struct Place<'a> {
 
 fn of_view(services: &Services<'_>, scope: &Scope, view: &Egress, table: &mut Table) {
     let binds_to_port = scope.settings.interception == Interception::None || view.binds_to_port;
-    let binds = if !view.bind.is_empty() {
-        vec![view.bind.clone()]
+    let binds: Rc<[String]> = if !view.bind.is_empty() {
+        [view.bind.clone()].into()
     } else if binds_to_port {
-        loopbacks(scope)
+        loopbacks(scope).into()
     } else {
-        Vec::new()
+        [].into()
     };
-    let place = |called, port: &Port| Place {
+    let own_port = view.port.as_ref().and_then(|own| {
+        let number = u16::try_from(own.number).ok()?;
+        Some(Port {
+            number,
+            name: own.name.clone(),
+            protocol: Protocol::parse(&own.protocol),
+            target: mesh::Target::Number(number),
+        })
+    });
+    let place = |called, port| Place {
         view,
         called,
-        port: port.clone(),
+        port,
         binds: binds.clone(),
         binds_to_port,
         ranges: Vec::new(),
         pods: false,
     };
-    if let Some(own) = &view.port {
-        let Ok(number) = u16::try_from(own.number) else {
+    if view.port.is_some() {
+        let Some(port) = &own_port else {
             return;
         };
-        let port = Port {
-            number,
-            name: own.name.clone(),
-            protocol: Protocol::parse(&own.protocol),
-            target: mesh::Target::Number(number),
-        };
         for called in &view.services {
-            let place = place(called.as_ref(), &port);
+            let place = place(called.as_ref(), port);
             if can_bind(scope, &place) {
                 add(services, scope, place, table);
             }
@@ -152,11 +152,11 @@ fn pods<'a>(scope: &Scope, place: &Place<'a>) -> Option<Vec<Place<'a>>> {
         }
         let mut pod = place.clone();
         if scope.features.headless_chains && opaque {
-            pod.binds = wildcards(scope);
+            pod.binds = wildcards(scope).into();
             pod.ranges = vec![ip.to_string()];
             pod.pods = true;
         } else {
-            pod.binds = vec![ip.to_string()];
+            pod.binds = [ip.to_string()].into();
         }
         found.push(pod);
     }
@@ -175,24 +175,19 @@ fn add(services: &Services<'_>, scope: &Scope, mut place: Place<'_>, table: &mut
     }
     if place.binds.is_empty() {
         if protocol.is_http() {
-            place.binds.clone_from(&services.anywhere);
+            place.binds = services.anywhere.clone();
         } else {
             locate(scope, &mut place);
         }
     }
-    let key = (place.binds[0].clone(), place.port.number);
     let wildcard = place.binds[0] == services.anywhere[0];
-    let known = table.entries.get(&key);
+    let known = table.get(&place.binds[0], place.port.number);
     if known.is_some_and(|known| known.locked) {
         return;
     }
     let known = known.map(|known| known.kind);
     let http = |conditional: bool, routes: String| Chain {
-        protocols: if conditional {
-            plain_http(scope)
-        } else {
-            Vec::new()
-        },
+        protocols: if conditional { plain_http(scope) } else { &[] },
         transport: if conditional { "raw_buffer" } else { "" },
         ..Chain::new(Content::Http {
             routes,
@@ -213,7 +208,7 @@ fn add(services: &Services<'_>, scope: &Scope, mut place: Place<'_>, table: &mut
         Protocol::HttpProxy => (Kind::Http(protocol), vec![http(false, by_port())]),
         _ if protocol.is_http() => {
             if matches!(known, Some(Kind::Http(_) | Kind::Sniffed)) {
-                return table.note(&key, origin);
+                return table.note(&place.binds[0], place.port.number, origin);
             }
             let kind = if wildcard {
                 Kind::Sniffed
@@ -242,7 +237,6 @@ fn add(services: &Services<'_>, scope: &Scope, mut place: Place<'_>, table: &mut
         }
     };
     table.add(
-        key,
         Entry {
             number: place.port.number,
             binds: place.binds,
@@ -275,28 +269,29 @@ fn locate(scope: &Scope, place: &mut Place) {
     };
     match service.address(reach) {
         Some(range) if range.contains('/') => {
-            place.binds = wildcards(scope);
+            place.binds = wildcards(scope).into();
             place.ranges = vec![range.to_owned()];
             place.ranges.extend(extra());
         }
         Some(address) => {
-            place.binds = vec![address.to_owned()];
-            place.binds.extend(extra());
+            let own = std::iter::once(address.to_owned());
+            place.binds = own.chain(extra()).collect();
         }
         None => {
             let external = service.registry == Registry::External;
             let only_v6 = external && scope.families.v6 && !scope.families.v4;
-            place.binds = vec![if only_v6 { "::" } else { "0.0.0.0" }.to_owned()];
-            if external && scope.families.v4 && scope.families.v6 {
-                place.binds.push("::".to_owned());
-            }
+            let first = if only_v6 { "::" } else { "0.0.0.0" };
+            let both = external && scope.families.v4 && scope.families.v6;
+            let own = std::iter::once(first).chain(both.then_some("::"));
+            place.binds = own.map(str::to_owned).collect();
         }
     }
 }
 
 /// ALPN by which plaintext HTTP is known.
-pub(super) fn plain_http(scope: &Scope) -> Vec<String> {
-    let old = scope.features.http10.then_some("http/1.0");
-    let names = old.into_iter().chain(PLAIN_HTTP);
-    names.map(str::to_owned).collect()
+pub(super) fn plain_http(scope: &Scope) -> &'static [&'static str] {
+    match scope.features.http10 {
+        true => &["http/1.0", "http/1.1", "h2c"],
+        false => &["http/1.1", "h2c"],
+    }
 }

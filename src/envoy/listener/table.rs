@@ -2,10 +2,11 @@
 //! one looks in the end.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 use std::sync::{Arc, LazyLock};
 
 use base::ObjectRef;
-use base::hash::Set;
+use base::hash::{Map, Set};
 use bytes::Bytes;
 use mesh::{Protocol, Scope};
 use proto::envoy::config::core::v3 as core;
@@ -23,7 +24,8 @@ use crate::parts::{flag, number, range, seconds};
 /// All listeners.
 #[derive(Default)]
 pub(super) struct Table {
-    pub(super) entries: BTreeMap<(String, u16), Entry>,
+    /// By port and first address.
+    entries: BTreeMap<u16, Map<String, Entry>>,
 }
 
 /// What many listeners have in common.
@@ -33,6 +35,8 @@ pub(super) struct Shared<'a> {
     unknown: Bytes,
     /// Listener filters by whether names and whether protocols are looked for, as fields of a listener.
     looks: [[Bytes; 2]; 2],
+    /// All else of a listener but its name and place, by whether it binds to its port and looks for protocols.
+    rest: [[Bytes; 2]; 2],
 }
 
 impl<'a> Shared<'a> {
@@ -55,14 +59,32 @@ impl<'a> Shared<'a> {
             managers: http::Managers::new(scope),
             unknown: unknown.fields(),
             looks: [false, true].map(|name| [false, true].map(|protocol| looks(name, protocol))),
+            rest: [false, true].map(|binds| [false, true].map(|looks| rest(scope, binds, looks))),
         }
     }
+}
+
+fn rest(scope: &Scope, binds_to_port: bool, by_protocol: bool) -> Bytes {
+    let listener = Listener {
+        bind_to_port: flag(false).filter(|_| !binds_to_port),
+        max_connections_to_accept_per_socket_event: number(1).filter(|_| binds_to_port),
+        traffic_direction: TrafficDirection::Outbound as i32,
+        connection_balance_config: balanced(scope.settings.balances_outbound),
+        listener_filters_timeout: if by_protocol {
+            timeout(scope)
+        } else {
+            seconds(0)
+        },
+        continue_on_listener_filters_timeout: true,
+        ..Default::default()
+    };
+    listener.fields()
 }
 
 /// One listener.
 pub(super) struct Entry {
     pub(super) number: u16,
-    pub(super) binds: Vec<String>,
+    pub(super) binds: Rc<[String]>,
     pub(super) binds_to_port: bool,
     /// Whether nothing more may join.
     pub(super) locked: bool,
@@ -88,7 +110,7 @@ pub(super) enum Kind {
 pub(super) struct Chain {
     pub(super) names: Vec<String>,
     pub(super) ranges: Vec<String>,
-    pub(super) protocols: Vec<String>,
+    pub(super) protocols: &'static [&'static str],
     pub(super) transport: &'static str,
     pub(super) metadata: Option<core::Metadata>,
     pub(super) content: Content,
@@ -113,7 +135,7 @@ impl Chain {
         Chain {
             names: Vec::new(),
             ranges: Vec::new(),
-            protocols: Vec::new(),
+            protocols: &[],
             transport: "",
             metadata: None,
             content,
@@ -136,7 +158,7 @@ impl Chain {
         let names = self.names.iter().filter(|name| *name != "*");
         Taken {
             transport: self.transport,
-            protocols: self.protocols.clone(),
+            protocols: self.protocols,
             names: names.cloned().collect(),
             ranges: self.ranges.iter().filter_map(|text| masked(text)).collect(),
         }
@@ -159,7 +181,11 @@ impl Chain {
             prefix_ranges: ranges
                 .filter(|range| range.address_prefix != "0.0.0.0")
                 .collect(),
-            application_protocols: self.protocols.clone(),
+            application_protocols: self
+                .protocols
+                .iter()
+                .map(|name| (*name).to_owned())
+                .collect(),
             transport_protocol: self.transport.to_owned(),
             ..Default::default()
         })
@@ -170,7 +196,7 @@ impl Chain {
 #[derive(PartialEq, Eq, Hash)]
 pub(super) struct Taken {
     transport: &'static str,
-    protocols: Vec<String>,
+    protocols: &'static [&'static str],
     names: BTreeSet<String>,
     ranges: BTreeSet<String>,
 }
@@ -198,23 +224,35 @@ fn masked(text: &str) -> Option<String> {
 impl Table {
     /// From now on nothing joins the listeners that are there.
     pub(super) fn lock(&mut self) {
-        for entry in self.entries.values_mut() {
+        for entry in self.entries.values_mut().flat_map(Map::values_mut) {
             entry.locked = true;
         }
     }
 
+    /// What is listened for at an address and port.
+    pub(super) fn get(&self, bind: &str, port: u16) -> Option<&Entry> {
+        self.entries.get(&port)?.get(bind)
+    }
+
+    /// All listeners.
+    pub(super) fn into_entries(self) -> impl Iterator<Item = Entry> {
+        self.entries.into_values().flat_map(Map::into_values)
+    }
+
     /// Notes that a listener that is there serves these objects too.
-    pub(super) fn note(&mut self, key: &(String, u16), origin: Vec<Arc<ObjectRef>>) {
-        if let Some(entry) = self.entries.get_mut(key) {
+    pub(super) fn note(&mut self, bind: &str, port: u16, origin: Vec<Arc<ObjectRef>>) {
+        let of_port = self.entries.get_mut(&port);
+        if let Some(entry) = of_port.and_then(|of_port| of_port.get_mut(bind)) {
             entry.origin.extend(origin);
         }
     }
 
     /// Adds a listener, or its chains to the one that is there. HTTP and anything else on one port
     /// are told apart by connection, which protocols whose server speaks first cannot bear.
-    pub(super) fn add(&mut self, key: (String, u16), new: Entry, protocol: Protocol) {
-        let Some(known) = self.entries.get_mut(&key) else {
-            self.entries.insert(key, new);
+    pub(super) fn add(&mut self, new: Entry, protocol: Protocol) {
+        let of_port = self.entries.entry(new.number).or_default();
+        let Some(known) = of_port.get_mut(&new.binds[0]) else {
+            of_port.insert(new.binds[0].clone(), new);
             return;
         };
         if protocol == Protocol::HttpProxy {
@@ -256,7 +294,7 @@ impl Table {
 
 impl Entry {
     /// The listener, with the chain that takes everything else as its default.
-    pub(super) fn finished(self, scope: &Scope, shared: &Shared) -> Made {
+    pub(super) fn finished(self, shared: &Shared) -> Made {
         let bind = self.binds.first().map_or("", String::as_str);
         let name = format!("{bind}_{}", self.number);
         let statistics = format!("outbound_{name}");
@@ -317,38 +355,40 @@ impl Entry {
             None => written.raw(&shared.unknown),
         };
         written.raw(&shared.looks[usize::from(by_name)][usize::from(by_protocol)]);
-        let listener = Listener {
-            name,
-            address: Some(address(bind, self.number)),
-            additional_addresses: additional(&self.binds, self.number),
-            bind_to_port: if self.binds_to_port {
-                None
-            } else {
-                flag(false)
-            },
-            max_connections_to_accept_per_socket_event: if self.binds_to_port {
-                number(1)
-            } else {
-                None
-            },
-            traffic_direction: TrafficDirection::Outbound as i32,
-            connection_balance_config: balanced(scope.settings.balances_outbound),
-            listener_filters_timeout: if by_protocol {
-                timeout(scope)
-            } else {
-                seconds(0)
-            },
-            continue_on_listener_filters_timeout: true,
-            ..Default::default()
-        };
+        written.raw(&shared.rest[usize::from(self.binds_to_port)][usize::from(by_protocol)]);
+        written.text(NAME, &name);
+        if self.number == 0 || self.binds.len() > 1 {
+            // A unix socket, or both families.
+            let places = Listener {
+                address: Some(address(bind, self.number)),
+                additional_addresses: additional(&self.binds, self.number),
+                ..Listener::default()
+            };
+            places.put(&mut written);
+        } else {
+            written.nested(ADDRESS, |address| {
+                address.nested(SOCKET, |socket| {
+                    socket
+                        .text(SOCKET_ADDRESS, bind)
+                        .number(SOCKET_PORT, self.number.into());
+                });
+            });
+        }
         Made {
+            name,
             written,
-            ..Made::new(listener, self.origin, routes)
+            origin: self.origin,
+            routes,
         }
     }
 }
 
-/// Field numbers of `Listener` and `FilterChain`.
+/// Field numbers of `Listener`, `Address`, `SocketAddress` and `FilterChain`.
+const NAME: u32 = 1;
+const ADDRESS: u32 = 2;
+const SOCKET: u32 = 1;
+const SOCKET_ADDRESS: u32 = 2;
+const SOCKET_PORT: u32 = 3;
 pub(super) const CHAINS: u32 = 3;
 const DEFAULT: u32 = 25;
 pub(super) const MATCH: u32 = 1;

@@ -194,6 +194,16 @@ fn namespace(random: &mut Rng) -> Value {
 
 fn service(random: &mut Rng) -> Value {
     let (app, headless) = (of(random, NAMES), random.u8(..4) == 0);
+    if random.u8(..8) == 0 {
+        let others = [
+            "api.example.com",
+            "a.shop.svc.cluster.local",
+            "b.shop.svc.cluster.local",
+        ];
+        let spec = json!({"type": "ExternalName", "externalName": of(random, others),
+            "ports": [{"name": "http", "port": 80}]});
+        return made(random, "v1", "Service", json!({"spec": spec}));
+    }
     let port = |random: &mut Rng, number: u16| {
         json!({"name": format!("{}-{number}", of(random, ["http", "tcp", "grpc", "https", "x"])),
             "port": number, "targetPort": of(random, [8080, 9090])})

@@ -1,6 +1,7 @@
 //! Virtual hosts as encoded parts: what most of them consist of is made once and spliced into every
 //! route configuration and virtual host that has it.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use base::ObjectRef;
@@ -49,10 +50,13 @@ impl Names {
         all.iter().map(|domain| &domain.text).chain(these)
     }
 
-    fn encoded(&self) -> Bytes {
+    fn encoded(&self) -> Cow<'_, [u8]> {
         match self {
-            Names::All(of) => of.0.encoded.clone(),
-            Names::These(these) => domains(these.iter().map(AsRef::as_ref)),
+            Names::All(of) => of.0.encoded[..].into(),
+            Names::These(these) => {
+                let bytes = domains(these.iter().map(AsRef::as_ref));
+                Vec::from(bytes).into()
+            }
         }
     }
 }
@@ -99,6 +103,15 @@ impl Rest {
         Rest {
             length: parts.iter().map(Bytes::len).sum(),
             parts,
+            origin,
+        }
+    }
+
+    /// One that nothing else has a part of, encoded.
+    pub(super) fn whole(bytes: Bytes, origin: Vec<Arc<ObjectRef>>) -> Self {
+        Rest {
+            length: bytes.len(),
+            parts: vec![bytes],
             origin,
         }
     }

@@ -36,7 +36,7 @@ pub(super) struct Making<'a> {
     /// What routes to a service depend on beside it.
     bare: Same<Scope>,
     /// What domains depend on.
-    named: Arc<Caller>,
+    named: Same<Caller>,
     /// What default routes lead to, but for the cluster.
     default: Bytes,
     /// Retry policies that most routes of VirtualServices have.
@@ -60,7 +60,7 @@ impl<'a> Making<'a> {
             retries: retry::usual(&bare.0),
             plain: plain(&bare.0).fields(),
             bare,
-            named: narrow::for_domains(scope),
+            named: memo.caller(narrow::for_domains(scope)),
             seen: RefCell::default(),
         }
     }
@@ -306,17 +306,13 @@ fn default_of(making: &Making<'_>, called: &Arc<OutboundService>, port: &Port) -
     let part = &making.bare;
     let key = (part.clone(), Same(called.clone()), port.number);
     making.memo.defaults.get_or(key, || {
-        let mut route = Writer::with_capacity(512);
-        action::put_default(called, port, &making.default, &mut route);
-        let routes = Routes {
-            all: route.finish(),
-            ..Routes::default()
-        };
-        let host = host_of(&part.0, Some(called), &making.plain);
+        let mut rest = Writer::with_capacity(512);
+        action::put_default(called, port, &making.default, &mut rest);
+        rest.raw(&host_of(&part.0, Some(called), &making.plain));
         let mut origin = vec![called.service.origin.clone()];
         let hash = hash::of_service(called, port.number).and(called.rule.as_ref());
         origin.extend(hash.iter().flat_map(|rule| rule.origin.iter().cloned()));
-        Arc::new(Rest::new(&[&routes], host, origin))
+        Arc::new(Rest::whole(rest.finish(), origin))
     })
 }
 
@@ -430,7 +426,7 @@ impl<'a, 'b> Builder<'a, 'b> {
         let with = (self.listener == 0).then_some(port);
         let key = (named.clone(), Same(called.service.clone()), with);
         let all = memo.domains.get_or(key, || {
-            Arc::new(domains::of_service(named, &called.service, with))
+            Arc::new(domains::of_service(&named.0, &called.service, with))
         });
         let Builder { known, taken, .. } = self;
         let outdone = |domain: &Domain| domain.is_other && known.has(&domain.text);
