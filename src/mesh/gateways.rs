@@ -163,6 +163,8 @@ pub(crate) fn of(mesh: &Mesh, proxy: &Proxy) -> GatewayView {
         .filter(|gateway| selects(&gateway.spec.selector, &proxy.labels));
     let mut merge = Merge::default();
     let all = bound(mesh, proxy);
+    // Many servers are for one port, and finding where it is listened for looks at every service.
+    let mut ports: Map<u16, u16> = Map::default();
     for gateway in found {
         let namespace = gateway.meta.namespace();
         let name = format!("{namespace}/{}", gateway.meta.name());
@@ -171,7 +173,8 @@ pub(crate) fn of(mesh: &Mesh, proxy: &Proxy) -> GatewayView {
             let Ok(number) = u16::try_from(server.port.number) else {
                 continue;
             };
-            let port = listened(mesh, proxy, number);
+            let port = ports.entry(number);
+            let port = *port.or_insert_with(|| listened(mesh, proxy, number));
             let hosts = server.hosts.iter();
             let mut made = GatewayServer {
                 origin: gateway.meta.reference.clone(),

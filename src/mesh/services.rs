@@ -10,6 +10,7 @@ use api::snapshot::{
     Timestamp, TrafficDistribution, Transport,
 };
 use base::ObjectRef;
+use base::hash::Set;
 
 use crate::{Families, Protocol, Visibility, visibility};
 
@@ -229,7 +230,7 @@ fn tell(service: &mut Service, snapshot: &Snapshot) {
 }
 
 /// The services of a snapshot from those of one before, where only some objects differ and none of them stands for
-/// another. `None` where all have to be made anew.
+/// another of the mesh. `None` where all have to be made anew.
 pub(crate) fn updated(
     services: &[Arc<Service>],
     before: &Snapshot,
@@ -241,7 +242,7 @@ pub(crate) fn updated(
         && before.accounts.ptr_eq(&snapshot.accounts)
         && before.mutual_ports.ptr_eq(&snapshot.mutual_ports)
         && before.spelled_out.ptr_eq(&snapshot.spelled_out);
-    if !same || services.iter().any(|service| service.alias_of.is_some()) {
+    if !same {
         return None;
     }
     let (mut gone, mut made) = (Vec::new(), Vec::new());
@@ -255,13 +256,17 @@ pub(crate) fn updated(
         made.extend(new.into_iter().flat_map(|new| of_entry(new, snapshot)));
     }
     // Looking for many in turn would take longer than making all.
-    if gone.len() > 16 || made.len() > 16 || made.iter().any(|own| own.alias_of.is_some()) {
+    if gone.len() > 16 || made.len() > 16 {
         return None;
     }
     let (mut found, mut known) = (Vec::with_capacity(services.len()), Vec::new());
     for service in services {
         let goes = gone.contains(&&*service.origin);
         if goes { &mut known } else { &mut found }.push(service.clone());
+    }
+    let changed: Vec<&Service> = known.iter().map(AsRef::as_ref).chain(&made).collect();
+    if !stand_alone(&changed, &found) {
+        return None;
     }
     for mut service in made {
         tell(&mut service, snapshot);
@@ -275,6 +280,19 @@ pub(crate) fn updated(
         found.insert(place, known.unwrap_or_else(|| Arc::new(service)));
     }
     Some(found)
+}
+
+/// Whether no service stands for one of `changed`, and none of these for a service.
+fn stand_alone(changed: &[&Service], others: &[Arc<Service>]) -> bool {
+    let hosts: Set<&str> = changed.iter().map(|own| own.id.host.as_str()).collect();
+    let targets = changed.iter().filter_map(|own| own.alias_of.as_deref());
+    let targets: Set<&str> = targets.collect();
+    let others = others.iter().map(AsRef::as_ref);
+    others.chain(changed.iter().copied()).all(|service| {
+        let target = service.alias_of.as_deref();
+        !targets.contains(service.id.host.as_str())
+            && target.is_none_or(|target| !hosts.contains(target))
+    })
 }
 
 /// Tells services which others only stand for them, over any number of steps. Those that only stand
