@@ -3,6 +3,7 @@
 use std::net::TcpListener as StdListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command as StdCommand, ExitStatus};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use agent::admin::Local;
@@ -23,11 +24,23 @@ pub struct Proxy {
     pub prometheus: u16,
 }
 
-/// Ports that were free just now; each is asked of the kernel.
+/// Ports that nobody listens at, below those that the kernel gives to connections: one of these could be a connection's
+/// by the time that a server wants it. No two callers get the same one.
 pub fn free_ports<const N: usize>() -> [u16; N] {
-    let held: [StdListener; N] =
-        std::array::from_fn(|_| StdListener::bind("127.0.0.1:0").expect("a port"));
-    held.map(|listener| listener.local_addr().expect("bound").port())
+    const FIRST: u16 = 16_384;
+    const OF_ONE_PROCESS: u16 = 500;
+    static ASKED: AtomicU16 = AtomicU16::new(0);
+    let block = u16::try_from(std::process::id() % 32).expect("below 32");
+    std::array::from_fn(|_| {
+        loop {
+            let asked = ASKED.fetch_add(1, Ordering::Relaxed);
+            assert!(asked < OF_ONE_PROCESS, "a process has that many ports");
+            let port = FIRST + block * OF_ONE_PROCESS + asked;
+            if StdListener::bind(("127.0.0.1", port)).is_ok() {
+                return port;
+            }
+        }
+    })
 }
 
 impl Proxy {
