@@ -12,7 +12,8 @@ pub(crate) const BY_NAME: &str = "AllowAnyDynamicDNSCluster";
 
 /// A cluster for calls: `outbound|80|v1|reviews.shop.svc.cluster.local`.
 pub(crate) fn outbound(port: u16, subset: &str, host: &str) -> String {
-    format!("outbound|{port}|{subset}|{host}")
+    let mut digits = itoa::Buffer::new();
+    ["outbound|", digits.format(port), "|", subset, "|", host].concat()
 }
 
 /// The cluster behind a port of the workload: `inbound|8080||`.
@@ -22,7 +23,9 @@ pub(crate) fn inbound(target: u16) -> String {
 
 /// The server name of the mesh's mTLS: `outbound_.80_.v1_.reviews.shop.svc.cluster.local`.
 pub(crate) fn sni(port: u16, subset: &str, host: &str) -> String {
-    format!("outbound_.{port}_.{subset}_.{host}")
+    let mut digits = itoa::Buffer::new();
+    let port = digits.format(port);
+    ["outbound_.", port, "_.", subset, "_.", host].concat()
 }
 
 /// Where a VirtualService or DestinationRule can be read, as metadata of what is made from it.

@@ -24,7 +24,7 @@ pub struct Resource {
     pub name: Arc<str>,
     /// Hash of the content: equal on every replica that derived the same.
     pub version: u128,
-    /// The objects that it was made from, without repetition.
+    /// The objects that it was made from, without repetition, by name.
     pub origin: Vec<Arc<ObjectRef>>,
     entry: Entry,
 }
@@ -45,13 +45,14 @@ impl Resource {
         bytes: &[u8],
         mut origin: Vec<Arc<ObjectRef>>,
     ) -> Self {
-        origin.sort();
+        // Names differ first; comparing all of them for each of many objects would cost more than the content.
+        origin.sort_unstable_by(|a, b| (&a.name, a).cmp(&(&b.name, b)));
         origin.dedup();
         origin.shrink_to_fit();
         let name = name.into();
         let version = xxh3_128(bytes);
         Resource {
-            entry: Entry::new(type_url, &name, &version_text(version), bytes),
+            entry: Entry::new(type_url, &name, text_of(&digits(version)), bytes),
             version,
             name,
             origin,
@@ -75,13 +76,21 @@ impl Resource {
 }
 
 fn version_text(version: u128) -> String {
-    let mut text = String::with_capacity(32);
-    for byte in version.to_be_bytes() {
-        for digit in [byte >> 4, byte & 15] {
-            text.push(char::from(b"0123456789abcdef"[usize::from(digit)]));
-        }
+    text_of(&digits(version)).to_owned()
+}
+
+/// A version in hexadecimal digits.
+fn digits(version: u128) -> [u8; 32] {
+    let mut digits = [0; 32];
+    for (byte, pair) in version.to_be_bytes().iter().zip(digits.chunks_exact_mut(2)) {
+        pair[0] = b"0123456789abcdef"[usize::from(byte >> 4)];
+        pair[1] = b"0123456789abcdef"[usize::from(byte & 15)];
     }
-    text
+    digits
+}
+
+fn text_of(digits: &[u8]) -> &str {
+    std::str::from_utf8(digits).expect("digits are ASCII")
 }
 
 /// A version as it was sent; `None` for one that is not of this form, which equals no version.

@@ -4,60 +4,87 @@
 mod provider;
 mod tags;
 
+use std::sync::LazyLock;
+
 use api::proxy_config;
+use bytes::Bytes;
 use mesh::{Role, Scope, Spans, Tracer};
-use proto::envoy::extensions::filters::network::http_connection_manager::v3::RequestIdExtension;
 use proto::envoy::extensions::filters::network::http_connection_manager::v3::http_connection_manager::Tracing;
+use proto::envoy::extensions::filters::network::http_connection_manager::v3::{
+    HttpConnectionManager, RequestIdExtension,
+};
 use proto::envoy::extensions::request_id::uuid::v3::UuidRequestIdConfig;
 use proto::envoy::r#type::v3::Percent;
-use proto::pack::Pack;
+use proto::pack::{Pack, Put};
+use proto::writer::Writer;
+use tags::Tags;
 
 use crate::listener::filter_chain::Side;
 use crate::parts::{flag, number};
 
-/// How requests are traced, and how their ids say that they are.
-pub(crate) struct Traced {
-    pub(crate) tracing: Option<Tracing>,
-    pub(crate) request_id: RequestIdExtension,
-}
+/// Field numbers of `HttpConnectionManager`.
+const TRACING: u32 = 7;
 
-pub(crate) fn of(scope: &Scope, side: Side) -> Traced {
-    match &side.reports(scope).spans {
-        Spans::OfMesh => traced(scope.config.enable_tracing.then(|| of_mesh(scope)), true),
-        Spans::Off => traced(None, true),
-        Spans::To(tracer) => match to(scope, tracer) {
-            Some(tracing) => traced(Some(tracing), tracer.by_request_id),
-            None => traced(None, true),
-        },
+/// Writes how requests are traced, and how their ids say that they are, as a connection manager has it.
+pub(crate) fn put(scope: &Scope, side: Side, manager: &mut Writer) {
+    /// By whether ids of requests say what is traced.
+    static IDS: LazyLock<[Bytes; 2]> = LazyLock::new(|| [false, true].map(ids));
+    let traced = match &side.reports(scope).spans {
+        Spans::OfMesh => scope.config.enable_tracing.then(|| of_mesh(scope)),
+        Spans::Off => None,
+        Spans::To(tracer) => to(scope, tracer),
+    };
+    let by_id = match (&side.reports(scope).spans, &traced) {
+        (Spans::To(tracer), Some(_)) => tracer.by_request_id,
+        _ => true,
+    };
+    if let Some(Traced { rest, tags }) = traced {
+        manager.block(TRACING, |tracing| {
+            rest.put(tracing);
+            tags.put(&scope.workload, tracing);
+        });
     }
+    manager.raw(&IDS[usize::from(by_id)]);
 }
 
-fn traced(tracing: Option<Tracing>, by_request_id: bool) -> Traced {
-    let request_id = UuidRequestIdConfig {
+/// How requests are traced.
+struct Traced {
+    /// All but the tags.
+    rest: Tracing,
+    tags: Tags,
+}
+
+fn ids(by_request_id: bool) -> Bytes {
+    let ids = UuidRequestIdConfig {
         use_request_id_for_trace_sampling: flag(by_request_id),
         ..Default::default()
     };
-    Traced {
-        tracing,
-        request_id: RequestIdExtension {
-            typed_config: Some(request_id.pack()),
-        },
-    }
+    let manager = HttpConnectionManager {
+        request_id_extension: Some(RequestIdExtension {
+            typed_config: Some(ids.pack()),
+        }),
+        ..Default::default()
+    };
+    manager.fields()
 }
 
 /// Spans for whoever the bootstrap names.
-fn of_mesh(scope: &Scope) -> Tracing {
+fn of_mesh(scope: &Scope) -> Traced {
     let own = settings(scope);
-    let names_workload = own.is_none_or(|own| own.enable_istio_tags != Some(false));
-    let tags = tags::all(scope, names_workload, tags::written(own));
-    Tracing {
-        max_path_tag_length: longest(0, own),
-        ..sampled(share(scope), tags)
+    Traced {
+        rest: Tracing {
+            max_path_tag_length: longest(0, own),
+            ..sampled(share(scope))
+        },
+        tags: Tags {
+            of_workload: own.is_none_or(|own| own.enable_istio_tags != Some(false)),
+            further: tags::written(own),
+        },
     }
 }
 
 /// Spans for a provider.
-fn to(scope: &Scope, tracer: &Tracer) -> Option<Tracing> {
+fn to(scope: &Scope, tracer: &Tracer) -> Option<Traced> {
     let made = provider::of(scope, &tracer.by)?;
     let own = settings(scope);
     let further = match tracer.tags.is_empty() {
@@ -71,12 +98,18 @@ fn to(scope: &Scope, tracer: &Tracer) -> Option<Tracing> {
     // A gateway is no end of a call, and SkyWalking counts both ends.
     let both = scope.role == Role::Router || tracer.by.provider.skywalking.is_some();
     let silent = scope.settings.version >= Some((1, 30)) && !tracer.carries_on;
-    Some(Tracing {
-        provider: Some(made.http),
-        spawn_upstream_span: flag(true).filter(|_| both),
-        max_path_tag_length: longest(made.longest, own),
-        no_context_propagation: silent,
-        ..sampled(share, tags::all(scope, tracer.names_workload, further))
+    Some(Traced {
+        rest: Tracing {
+            provider: Some(made.http),
+            spawn_upstream_span: flag(true).filter(|_| both),
+            max_path_tag_length: longest(made.longest, own),
+            no_context_propagation: silent,
+            ..sampled(share)
+        },
+        tags: Tags {
+            of_workload: tracer.names_workload,
+            further,
+        },
     })
 }
 
@@ -85,13 +118,12 @@ fn settings(scope: &Scope) -> Option<&proxy_config::Tracing> {
     own.tracing.as_ref()
 }
 
-fn sampled(share: f64, tags: Vec<proto::envoy::r#type::tracing::v3::CustomTag>) -> Tracing {
+fn sampled(share: f64) -> Tracing {
     let percent = |value: f64| Some(Percent { value });
     Tracing {
         client_sampling: percent(100.0),
         random_sampling: percent(share),
         overall_sampling: percent(100.0),
-        custom_tags: tags,
         ..Default::default()
     }
 }

@@ -58,7 +58,10 @@ written!(
     extensions::filters::network::http_connection_manager::v3::HttpConnectionManager,
     extensions::filters::network::http_connection_manager::v3::Rds,
     extensions::filters::network::tcp_proxy::v3::TcpProxy,
+    crate::envoy::r#type::tracing::v3::CustomTag,
+    extensions::filters::network::http_connection_manager::v3::http_connection_manager::Tracing,
     extensions::transport_sockets::tls::v3::CommonTlsContext,
+    extensions::transport_sockets::tls::v3::DownstreamTlsContext,
     extensions::transport_sockets::tls::v3::SdsSecretConfig,
 );
 

@@ -39,7 +39,7 @@ impl Entry {
         let length = field_length(NAME, name.len())
             + field_length(VERSION, version.len())
             + field_length(RESOURCE, any_length);
-        let mut bytes = BytesMut::with_capacity(field_length(RESOURCES, length));
+        let mut bytes = Vec::with_capacity(field_length(RESOURCES, length));
         put_head(&mut bytes, RESOURCES, length);
         put(&mut bytes, NAME, name.as_bytes());
         put(&mut bytes, VERSION, version.as_bytes());
@@ -50,7 +50,7 @@ impl Entry {
         put(&mut bytes, ANY_VALUE, value);
         Entry {
             value: bytes.len() - value.len(),
-            bytes: bytes.freeze(),
+            bytes: bytes.into(),
             any,
         }
     }
@@ -137,13 +137,13 @@ fn put_control_plane(into: &mut BytesMut, number: u32, identifier: &str) {
 }
 
 /// Puts a field of bytes or text.
-pub fn put(into: &mut BytesMut, number: u32, value: &[u8]) {
+pub fn put(into: &mut impl BufMut, number: u32, value: &[u8]) {
     put_head(into, number, value.len());
     into.put_slice(value);
 }
 
 /// Puts tag and length of a length-delimited field.
-pub fn put_head(into: &mut BytesMut, number: u32, length: usize) {
+pub fn put_head(into: &mut impl BufMut, number: u32, length: usize) {
     prost::encoding::encode_key(number, prost::encoding::WireType::LengthDelimited, into);
     prost::encoding::encode_varint(length as u64, into);
 }

@@ -32,17 +32,28 @@ impl Writer {
 
     /// Writes a field that is a message of its own.
     pub fn nested(&mut self, number: u32, write: impl FnOnce(&mut Self)) -> &mut Self {
+        self.message(number, 1, write)
+    }
+
+    /// The same for one that mostly has 128 to 16,383 bytes: those are written to where they stay.
+    pub fn block(&mut self, number: u32, write: impl FnOnce(&mut Self)) -> &mut Self {
+        self.message(number, 2, write)
+    }
+
+    /// Writes a message whose length, which is known only after it, takes `room` bytes before it; if it takes
+    /// others, the message is moved.
+    fn message(&mut self, number: u32, room: usize, write: impl FnOnce(&mut Self)) -> &mut Self {
         encode_key(number, WireType::LengthDelimited, &mut self.0);
-        // The length stands before what it is of, and is known only after it. Most fit one byte.
         let start = self.0.len();
-        self.0.push(0);
+        self.0.resize(start + room, 0);
         write(self);
         let end = self.0.len();
-        let length = end - start - 1;
+        let length = end - start - room;
         let taken = encoded_len_varint(length as u64);
-        if taken > 1 {
-            self.0.resize(end + taken - 1, 0);
-            self.0.copy_within(start + 1..end, start + taken);
+        if taken != room {
+            self.0.resize(end.max(start + taken + length), 0);
+            self.0.copy_within(start + room..end, start + taken);
+            self.0.truncate(start + taken + length);
         }
         encode_varint(length as u64, &mut &mut self.0[start..start + taken]);
         self
@@ -127,6 +138,13 @@ mod tests {
                 });
             });
             assert_eq!(written.bytes(), built.encode_to_vec());
+            let mut moved = Writer::default();
+            for value in &built.values {
+                moved.block(1, |into| {
+                    into.raw(&value.encode_to_vec());
+                });
+            }
+            assert_eq!(moved.bytes(), written.bytes());
         }
     }
 

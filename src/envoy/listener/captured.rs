@@ -8,25 +8,26 @@ use proto::envoy::config::listener::v3::{FilterChain, FilterChainMatch, Listener
 use proto::pack::Put;
 use proto::writer::Writer;
 
-use super::filter_chain::{self, Routes, Side, Statistics};
+use super::filter_chain::{self, CHAIN_NAME, CHAINS, MATCH, Routes, Side, Statistics, put_port};
+use super::opaque::Services;
 use super::outbound::plain_http;
 use super::table::additional;
 use super::{Made, address, http, http_inspector, loopbacks, wildcards};
 use crate::parts::{flag, number, seconds};
 use crate::{access_log, names, route};
 
-/// Connections that match no service of their port: as for unknown destinations.
-pub(super) fn unknown(scope: &Scope) -> FilterChain {
-    FilterChain {
-        name: "PassthroughFilterChain".to_owned(),
-        filter_chain_match: Some(FilterChainMatch::default()),
-        filters: filter_chain::opaque(
-            scope,
-            Side::Outbound,
-            filter_chain::tcp(scope, Side::Outbound, &elsewhere(scope)),
-        ),
-        ..Default::default()
-    }
+/// Writes the chain of connections that match no service of their port: as for unknown destinations.
+pub(super) fn put_unknown(services: &Services<'_>, chain: &mut Writer) {
+    chain
+        .text(CHAIN_NAME, "PassthroughFilterChain")
+        .nested(MATCH, |_| {});
+    put_onwards(services, chain);
+}
+
+/// Writes the filters of connections to unknown destinations.
+fn put_onwards(services: &Services<'_>, chain: &mut Writer) {
+    let cluster = elsewhere(services.scope);
+    services.put_plain(&cluster, &cluster, chain);
 }
 
 /// The cluster of unknown destinations.
@@ -44,28 +45,25 @@ pub(crate) fn elsewhere(scope: &Scope) -> String {
 }
 
 /// The listener that captured traffic arrives at and is handed on from; none without capture.
-pub(super) fn catch_all(scope: &Scope) -> Option<Made> {
+pub(super) fn catch_all(services: &Services<'_>) -> Option<Made> {
+    let scope = services.scope;
     let interception = scope.settings.interception;
     if interception == Interception::None {
         return None;
     }
     let captured = scope.config.proxy_listen_port;
-    let mut chains = vec![FilterChain {
-        name: "virtualOutbound-blackhole".to_owned(),
-        filter_chain_match: Some(FilterChainMatch {
-            destination_port: number(captured.into()),
-            ..Default::default()
-        }),
-        filters: filter_chain::opaque(
-            scope,
-            Side::Outbound,
-            filter_chain::tcp_silent(names::BLACK_HOLE),
-        ),
-        ..Default::default()
-    }];
+    let mut written = Writer::with_capacity(2048);
+    written.block(CHAINS, |chain| {
+        chain
+            .text(CHAIN_NAME, "virtualOutbound-blackhole")
+            .nested(MATCH, |matched| put_port(captured, matched))
+            .raw(&services.before);
+        // What ends here leaves no line in the access log.
+        filter_chain::put_proxy(names::BLACK_HOLE, names::BLACK_HOLE, &[], chain);
+    });
     let by_name = scope.outbound.policy == OutboundMode::AllowAnyDynamicDns;
     if by_name {
-        chains.push(FilterChain {
+        let chain = FilterChain {
             name: "virtualOutbound-catchall-tcp-http".to_owned(),
             filter_chain_match: Some(FilterChainMatch {
                 application_protocols: plain_http(scope)
@@ -82,16 +80,12 @@ pub(super) fn catch_all(scope: &Scope) -> Option<Made> {
                 Routes::Inline(route::by_name(scope).fields()),
             )],
             ..Default::default()
-        });
+        };
+        written.block(CHAINS, |into| chain.put(into));
     }
-    chains.push(FilterChain {
-        name: "virtualOutbound-catchall-tcp".to_owned(),
-        filters: filter_chain::opaque(
-            scope,
-            Side::Outbound,
-            filter_chain::tcp(scope, Side::Outbound, &elsewhere(scope)),
-        ),
-        ..Default::default()
+    written.block(CHAINS, |chain| {
+        chain.text(CHAIN_NAME, "virtualOutbound-catchall-tcp");
+        put_onwards(services, chain);
     });
     let binds = wildcards(scope);
     let only_v6 = scope.families.v6 && !scope.families.v4;
@@ -116,11 +110,9 @@ pub(super) fn catch_all(scope: &Scope) -> Option<Made> {
         max_connections_to_accept_per_socket_event: number(1),
         listener_filters: by_name.then(http_inspector).into_iter().collect(),
         access_log: access_log::of_listener(scope, Side::Outbound),
-        filter_chains: chains,
         ..Default::default()
     };
     let origin = scope.outbound.sidecar.iter().cloned().collect();
-    let written = Writer::default();
     Some(Made::new(listener, written, origin, Vec::new()))
 }
 

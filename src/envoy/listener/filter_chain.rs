@@ -55,26 +55,15 @@ pub(crate) enum Statistics<'a> {
     Named(&'a str),
 }
 
-/// Connections go to one cluster, whose name is also that of their statistics.
-pub(crate) fn tcp(scope: &Scope, side: Side, cluster: &str) -> Filter {
-    proxy(to(scope, side, cluster))
-}
-
-/// A proxy to one cluster.
+/// A proxy to one cluster, whose name is also that of the statistics.
 pub(crate) fn to(scope: &Scope, side: Side, cluster: &str) -> tcp::TcpProxy {
-    tcp::TcpProxy {
-        access_log: access_log::all(scope, side, access_log::Kind::Tcp),
-        idle_timeout: scope.settings.idle_timeout.and_then(span),
-        ..plain(cluster)
-    }
-}
-
-fn plain(cluster: &str) -> tcp::TcpProxy {
     tcp::TcpProxy {
         stat_prefix: cluster.to_owned(),
         cluster_specifier: Some(tcp::tcp_proxy::ClusterSpecifier::Cluster(
             cluster.to_owned(),
         )),
+        access_log: access_log::all(scope, side, access_log::Kind::Tcp),
+        idle_timeout: scope.settings.idle_timeout.and_then(span),
         ..Default::default()
     }
 }
@@ -96,15 +85,6 @@ pub(crate) fn metrics(scope: &Scope, side: Side) -> Vec<Filter> {
     counted.map(|config| of("istio.stats", config)).collect()
 }
 
-/// Connections to one cluster, with what stands before.
-pub(crate) fn opaque(scope: &Scope, side: Side, proxy: Filter) -> Vec<Filter> {
-    let mut filters = Vec::new();
-    filters.extend(greeting(scope, side));
-    filters.extend(metrics(scope, side));
-    filters.push(proxy);
-    filters
-}
-
 pub(crate) fn of(name: &str, config: Any) -> Filter {
     Filter {
         name: name.to_owned(),
@@ -112,18 +92,31 @@ pub(crate) fn of(name: &str, config: Any) -> Filter {
     }
 }
 
-/// Field numbers of `FilterChain`, `Filter` and `Any`.
+/// Field numbers of `Listener`, `FilterChain` and `FilterChainMatch`.
+pub(super) const CHAINS: u32 = 3;
+pub(super) const MATCH: u32 = 1;
 pub(super) const FILTERS: u32 = 3;
+pub(super) const CHAIN_NAME: u32 = 7;
+const PORT: u32 = 8;
+/// Field numbers of `Filter`, `Any` and a wrapped number.
 const NAME: u32 = 1;
 const CONFIG: u32 = 4;
 const TYPE: u32 = 1;
 const VALUE: u32 = 2;
+const WRAPPED: u32 = 1;
+
+/// Writes the condition that a connection was made to a port.
+pub(super) fn put_port(port: u16, matched: &mut Writer) {
+    matched.nested(PORT, |wrapped| {
+        wrapped.number(WRAPPED, port.into());
+    });
+}
 
 /// Writes a filter of a chain, with what `value` writes as its settings.
 pub(super) fn put(name: &str, type_url: &str, into: &mut Writer, value: impl FnOnce(&mut Writer)) {
-    into.nested(FILTERS, |filter| {
-        filter.text(NAME, name).nested(CONFIG, |any| {
-            any.text(TYPE, type_url).nested(VALUE, value);
+    into.block(FILTERS, |filter| {
+        filter.text(NAME, name).block(CONFIG, |any| {
+            any.text(TYPE, type_url).block(VALUE, value);
         });
     });
 }
@@ -149,9 +142,4 @@ pub(super) fn encoded(filters: Vec<Filter>) -> Bytes {
         ..Default::default()
     };
     chain.fields()
-}
-
-/// Connections that end here without a line in the access log.
-pub(crate) fn tcp_silent(cluster: &str) -> Filter {
-    proxy(plain(cluster))
 }

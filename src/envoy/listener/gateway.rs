@@ -18,10 +18,10 @@ use proto::envoy::extensions::filters::listener::proxy_protocol::v3::ProxyProtoc
 use proto::pack::{Pack, Put};
 use proto::writer::Writer;
 
-use super::filter_chain::{self, Routes, Side, Statistics};
+use super::filter_chain::{self, CHAINS, MATCH, Routes, Side, Statistics};
 use super::http::{self, Wanted};
 use super::opaque::{self, L4Port, Tunnels};
-use super::table::{CHAINS, MATCH, put_rest};
+use super::table::put_rest;
 use super::{
     Made, additional, address, balanced, listener_filter, server_tls, tls_inspector, wildcards,
 };
@@ -167,7 +167,7 @@ impl<'a> Chains<'a, '_> {
         filters: impl FnOnce(&mut Writer),
     ) {
         self.looks |= matched.is_some() || socket.is_some();
-        self.written.nested(CHAINS, |chain| {
+        self.written.block(CHAINS, |chain| {
             if let Some(matched) = matched {
                 chain.nested(MATCH, |into| matched.put(into));
             }

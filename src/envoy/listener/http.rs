@@ -145,7 +145,6 @@ fn put_rest(scope: &Scope, wanted: &Kind<'_>, into: &mut Writer) {
     let own = scope.settings.config(&config.default_config);
     let none = ProxyHeaders::default();
     let headers = own.proxy_headers.as_ref().unwrap_or(&none);
-    let traced = tracing::of(scope, side);
     let mut http1 = wanted.http1.clone();
     if http1.is_none() && (scope.features.http10 || scope.settings.http10) {
         http1 = Some(core::Http1ProtocolOptions {
@@ -161,8 +160,6 @@ fn put_rest(scope: &Scope, wanted: &Kind<'_>, into: &mut Writer) {
         .as_ref()
         .is_some_and(|own| own.mode == "IN_MESH");
     let mut manager = hcm::HttpConnectionManager {
-        tracing: traced.tracing,
-        request_id_extension: Some(traced.request_id),
         stream_idle_timeout: seconds(0),
         access_log: access_log::all(scope, side, access_log::Kind::Http),
         use_remote_address: flag(
@@ -206,6 +203,7 @@ fn put_rest(scope: &Scope, wanted: &Kind<'_>, into: &mut Writer) {
         }
     }
     manager.put(into);
+    tracing::put(scope, side, into);
     let filters = order::Wanted {
         side,
         grpc_web: wanted.protocol == Protocol::GrpcWeb,

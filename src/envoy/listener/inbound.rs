@@ -2,6 +2,7 @@
 //! ports, and listeners of a Sidecar on ports of their own.
 
 mod chain;
+mod mesh_tls;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -121,10 +121,12 @@ pub(crate) fn to_cluster(
 
 /// Connections of callers to services: what all have in common of which no rule says anything is encoded once.
 pub(crate) struct Services<'a> {
-    scope: &'a Scope,
+    pub(super) scope: &'a Scope,
     /// Every address of the proxy's families.
     pub(super) anywhere: Rc<[String]>,
-    before: Bytes,
+    /// Metrics.
+    pub(super) before: Bytes,
+    /// The proxy, but for its cluster.
     rest: Bytes,
 }
 
@@ -136,6 +138,12 @@ impl<'a> Services<'a> {
             before: filter_chain::encoded(metrics(scope, Side::Outbound)),
             rest: proxy(scope, Side::Outbound, None, "").fields(),
         }
+    }
+
+    /// Writes the filters of connections to a cluster of which no rule says anything.
+    pub(super) fn put_plain(&self, statistics: &str, cluster: &str, into: &mut Writer) {
+        into.raw(&self.before);
+        filter_chain::put_proxy(statistics, cluster, &self.rest, into);
     }
 
     /// Filters of connections to a service, encoded; `dynamic` is a wildcard host whose names are resolved on the
@@ -151,9 +159,8 @@ impl<'a> Services<'a> {
         let scope = self.scope;
         if rule.is_none() && dynamic.is_none() && !looks_into(scope, port.protocol) {
             let mut filters = Writer::with_capacity(self.before.len() + self.rest.len() + 320);
-            filters.raw(&self.before);
             let statistics = statistics.as_deref().unwrap_or(cluster);
-            filter_chain::put_proxy(statistics, cluster, &self.rest, &mut filters);
+            self.put_plain(statistics, cluster, &mut filters);
             return filters.into_bytes();
         }
         let mut proxy = proxy(scope, Side::Outbound, rule, "");

@@ -2,8 +2,10 @@
 //! listened for and how its connections go on. Which of two that meet stays is `table`'s.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use api::snapshot::Address;
+use base::ObjectRef;
 use mesh::{Egress, Interception, OutboundService, Port, Protocol, Registry, Resolution, Scope};
 
 use super::opaque::Services;
@@ -19,11 +21,11 @@ pub(crate) fn all(scope: &Scope) -> Vec<Made> {
     for view in &scope.outbound.views {
         of_view(&services, scope, view, &mut table);
     }
-    let shared = Shared::new(scope);
+    let shared = Shared::new(&services);
     let entries = table.into_entries();
     let mut made: Vec<Made> = entries.map(|entry| entry.finished(&shared)).collect();
     made.extend(captured::http_proxy(scope));
-    made.extend(captured::catch_all(scope));
+    made.extend(captured::catch_all(&services));
     made
 }
 
@@ -76,7 +78,7 @@ fn of_view(services: &Services<'_>, scope: &Scope, view: &Egress, table: &mut Ta
         };
         for called in &view.services {
             let place = place(called.as_ref(), port);
-            if can_bind(scope, &place) {
+            if can_bind(services, scope, &place) {
                 add(services, scope, place, table);
             }
         }
@@ -88,7 +90,7 @@ fn of_view(services: &Services<'_>, scope: &Scope, view: &Egress, table: &mut Ta
     for called in own.filter(|called| !called.service.is_alias()) {
         for port in &called.service.ports {
             let place = place(called.as_ref(), port);
-            if !can_bind(scope, &place) {
+            if !can_bind(services, scope, &place) {
                 continue;
             }
             match pods(scope, &place) {
@@ -103,13 +105,13 @@ fn of_view(services: &Services<'_>, scope: &Scope, view: &Egress, table: &mut Ta
 
 /// Whether a listener may be there: ports of the bootstrap and of capture are taken, and low ones
 /// need privileges.
-fn can_bind(scope: &Scope, place: &Place) -> bool {
+fn can_bind(services: &Services<'_>, scope: &Scope, place: &Place) -> bool {
     let number = place.port.number;
     if place.binds_to_port && (1..1024).contains(&number) && scope.settings.unprivileged {
         return false;
     }
     let anywhere = match place.binds.first() {
-        Some(bind) => *bind == wildcards(scope)[0],
+        Some(bind) => *bind == services.anywhere[0],
         None => place.port.protocol.is_http(),
     };
     let config = &scope.config;
@@ -181,11 +183,25 @@ fn add(services: &Services<'_>, scope: &Scope, mut place: Place<'_>, table: &mut
         }
     }
     let wildcard = place.binds[0] == services.anywhere[0];
-    let known = table.get(&place.binds[0], place.port.number);
-    if known.is_some_and(|known| known.locked) {
+    let known = table.get_mut(&place.binds[0], place.port.number);
+    if known.as_ref().is_some_and(|known| known.locked) {
         return;
     }
-    let known = known.map(|known| known.kind);
+    // A Sidecar's own listener is where and what it says.
+    let own = place.view.port.is_some() || !place.view.bind.is_empty();
+    let sidecar = own.then(|| scope.outbound.sidecar.clone()).flatten();
+    let origin = std::iter::once(service.origin.clone()).chain(sidecar);
+    let known = match known {
+        // All routes of a port are in one place.
+        Some(Entry {
+            kind: Kind::Http(_) | Kind::Sniffed,
+            origin: of_known,
+            ..
+        }) if protocol.is_http() && protocol != Protocol::HttpProxy => {
+            return of_known.extend(origin);
+        }
+        known => known.map(|known| known.kind),
+    };
     let http = |conditional: bool, routes: String| Chain {
         protocols: if conditional { plain_http(scope) } else { &[] },
         transport: if conditional { "raw_buffer" } else { "" },
@@ -199,17 +215,10 @@ fn add(services: &Services<'_>, scope: &Scope, mut place: Place<'_>, table: &mut
         0 => place.binds[0].clone(),
         number => number.to_string(),
     };
-    let mut origin = vec![service.origin.clone()];
-    // A Sidecar's own listener is where and what it says.
-    if place.view.port.is_some() || !place.view.bind.is_empty() {
-        origin.extend(scope.outbound.sidecar.clone());
-    }
+    let mut origin: Vec<Arc<ObjectRef>> = origin.collect();
     let (kind, chains) = match protocol {
         Protocol::HttpProxy => (Kind::Http(protocol), vec![http(false, by_port())]),
         _ if protocol.is_http() => {
-            if matches!(known, Some(Kind::Http(_) | Kind::Sniffed)) {
-                return table.note(&place.binds[0], place.port.number, origin);
-            }
             let kind = if wildcard {
                 Kind::Sniffed
             } else {

@@ -1,6 +1,7 @@
 //! Outbound listeners in the making, by address and port: what becomes of two that meet, and how
 //! one looks in the end.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::{Arc, LazyLock};
@@ -17,7 +18,8 @@ use proto::envoy::config::listener::v3::{
 use proto::pack::Put;
 use proto::writer::Writer;
 
-use super::filter_chain::{Routes, Side, Statistics};
+use super::filter_chain::{CHAINS, MATCH, Routes, Side, Statistics};
+use super::opaque::Services;
 use super::{Made, address, balanced, captured, http, http_inspector, timeout, tls_inspector};
 use crate::parts::{flag, number, range, seconds};
 
@@ -28,39 +30,52 @@ pub(super) struct Table {
     entries: BTreeMap<u16, Map<String, Entry>>,
 }
 
-/// What many listeners have in common.
+/// What many listeners have in common, made when the first asks.
 pub(super) struct Shared<'a> {
+    services: &'a Services<'a>,
     managers: http::Managers<'a>,
     /// The chain for what no other takes, as a field of a listener.
-    unknown: Bytes,
-    /// Listener filters by whether names and whether protocols are looked for, as fields of a listener.
-    looks: [[Bytes; 2]; 2],
-    /// All else of a listener but its name and place, by whether it binds to its port and looks for protocols.
-    rest: [[Bytes; 2]; 2],
+    unknown: OnceCell<Bytes>,
+    /// All but name, place, chains and listener filters, by whether it binds to its port and looks for protocols.
+    rest: [[OnceCell<Bytes>; 2]; 2],
 }
 
-impl<'a> Shared<'a> {
-    pub(super) fn new(scope: &'a Scope) -> Self {
-        let unknown = Listener {
-            default_filter_chain: Some(captured::unknown(scope)),
+/// Listener filters by whether names and whether protocols are looked for, as fields of a listener.
+static LOOKS: LazyLock<[[Bytes; 2]; 2]> = LazyLock::new(|| {
+    let looks = |by_name: bool, by_protocol: bool| {
+        let mut listener_filters = Vec::new();
+        listener_filters.extend(by_name.then(tls_inspector));
+        listener_filters.extend(by_protocol.then(http_inspector));
+        let listener = Listener {
+            listener_filters,
             ..Default::default()
         };
-        let looks = |by_name: bool, by_protocol: bool| {
-            let mut listener_filters = Vec::new();
-            listener_filters.extend(by_name.then(tls_inspector));
-            listener_filters.extend(by_protocol.then(http_inspector));
-            let listener = Listener {
-                listener_filters,
-                ..Default::default()
-            };
-            listener.fields()
-        };
+        listener.fields()
+    };
+    [false, true].map(|name| [false, true].map(|protocol| looks(name, protocol)))
+});
+
+impl<'a> Shared<'a> {
+    pub(super) fn new(services: &'a Services<'a>) -> Self {
         Shared {
-            managers: http::Managers::new(scope),
-            unknown: unknown.fields(),
-            looks: [false, true].map(|name| [false, true].map(|protocol| looks(name, protocol))),
-            rest: [false, true].map(|binds| [false, true].map(|looks| rest(scope, binds, looks))),
+            services,
+            managers: http::Managers::new(services.scope),
+            unknown: OnceCell::new(),
+            rest: Default::default(),
         }
+    }
+
+    fn unknown(&self) -> &[u8] {
+        self.unknown.get_or_init(|| {
+            let mut listener = Writer::with_capacity(1024);
+            listener.block(DEFAULT, |chain| captured::put_unknown(self.services, chain));
+            listener.into_bytes()
+        })
+    }
+
+    fn rest(&self, binds_to_port: bool, by_protocol: bool) -> &[u8] {
+        let known = &self.rest[usize::from(binds_to_port)][usize::from(by_protocol)];
+        known.get_or_init(|| rest(self.services.scope, binds_to_port, by_protocol))
     }
 }
 
@@ -230,21 +245,13 @@ impl Table {
     }
 
     /// What is listened for at an address and port.
-    pub(super) fn get(&self, bind: &str, port: u16) -> Option<&Entry> {
-        self.entries.get(&port)?.get(bind)
+    pub(super) fn get_mut(&mut self, bind: &str, port: u16) -> Option<&mut Entry> {
+        self.entries.get_mut(&port)?.get_mut(bind)
     }
 
     /// All listeners.
     pub(super) fn into_entries(self) -> impl Iterator<Item = Entry> {
         self.entries.into_values().flat_map(Map::into_values)
-    }
-
-    /// Notes that a listener that is there serves these objects too.
-    pub(super) fn note(&mut self, bind: &str, port: u16, origin: Vec<Arc<ObjectRef>>) {
-        let of_port = self.entries.get_mut(&port);
-        if let Some(entry) = of_port.and_then(|of_port| of_port.get_mut(bind)) {
-            entry.origin.extend(origin);
-        }
     }
 
     /// Adds a listener, or its chains to the one that is there. HTTP and anything else on one port
@@ -296,8 +303,7 @@ impl Entry {
     /// The listener, with the chain that takes everything else as its default.
     pub(super) fn finished(self, shared: &Shared) -> Made {
         let bind = self.binds.first().map_or("", String::as_str);
-        let name = format!("{bind}_{}", self.number);
-        let statistics = format!("outbound_{name}");
+        let name = [bind, "_", itoa::Buffer::new().format(self.number)].concat();
         let mut routes = Vec::new();
         let by_name = self.chains.iter().any(|chain| !chain.names.is_empty());
         let by_protocol = self.chains.iter().any(|chain| !chain.protocols.is_empty());
@@ -306,56 +312,50 @@ impl Entry {
             Content::Http { .. } => 2560,
         });
         let mut written = Writer::with_capacity(room.sum());
-        let mut default = None;
-        let mut conditional = false;
+        // One that takes everything is the default where others stand before it.
+        let whole = |chain: &Chain| chain.takes_everything();
+        let rest = match self.chains.iter().all(whole) {
+            true => CHAINS,
+            false => DEFAULT,
+        };
+        let takes_rest = self.chains.iter().any(whole);
         for chain in self.chains {
             let condition = chain.condition();
-            let filters = |into: &mut Writer| match chain.content {
-                Content::Opaque(filters) => {
-                    into.raw(&filters);
+            let number = condition.as_ref().map_or(rest, |_| CHAINS);
+            written.block(number, |into| {
+                if let Some(matched) = condition {
+                    into.nested(MATCH, |into| matched.put(into));
                 }
-                Content::Http {
-                    routes: name,
-                    protocol,
-                    dynamic,
-                } => {
-                    routes.push(name.clone());
-                    let wanted = http::Wanted {
-                        side: Side::Outbound,
-                        statistics: Statistics::Listener(&statistics),
+                match chain.content {
+                    Content::Opaque(filters) => {
+                        into.raw(&filters);
+                    }
+                    Content::Http {
+                        routes: name_of_routes,
                         protocol,
-                        routes: Routes::Named(name),
-                        dynamic: dynamic.as_deref(),
-                        http1: None,
-                        guards: &[],
-                    };
-                    shared.managers.put(wanted, into);
+                        dynamic,
+                    } => {
+                        routes.push(name_of_routes.clone());
+                        let wanted = http::Wanted {
+                            side: Side::Outbound,
+                            statistics: Statistics::Listener(&format!("outbound_{name}")),
+                            protocol,
+                            routes: Routes::Named(name_of_routes),
+                            dynamic: dynamic.as_deref(),
+                            http1: None,
+                            guards: &[],
+                        };
+                        shared.managers.put(wanted, into);
+                    }
                 }
-            };
-            match condition {
-                Some(matched) => {
-                    conditional = true;
-                    written.nested(CHAINS, |into| {
-                        into.nested(MATCH, |into| matched.put(into));
-                        filters(into);
-                        put_rest(chain.metadata, into);
-                    });
-                }
-                None => {
-                    let mut own = Writer::with_capacity(512);
-                    filters(&mut own);
-                    put_rest(chain.metadata, &mut own);
-                    default = Some(own);
-                }
-            }
+                put_rest(chain.metadata, into);
+            });
         }
-        match default {
-            Some(only) if !conditional => written.text(CHAINS, only.bytes()),
-            Some(default) => written.text(DEFAULT, default.bytes()),
-            None => written.raw(&shared.unknown),
-        };
-        written.raw(&shared.looks[usize::from(by_name)][usize::from(by_protocol)]);
-        written.raw(&shared.rest[usize::from(self.binds_to_port)][usize::from(by_protocol)]);
+        if !takes_rest {
+            written.raw(shared.unknown());
+        }
+        written.raw(&LOOKS[usize::from(by_name)][usize::from(by_protocol)]);
+        written.raw(shared.rest(self.binds_to_port, by_protocol));
         written.text(NAME, &name);
         if self.number == 0 || self.binds.len() > 1 {
             // A unix socket, or both families.
@@ -383,15 +383,13 @@ impl Entry {
     }
 }
 
-/// Field numbers of `Listener`, `Address`, `SocketAddress` and `FilterChain`.
+/// Field numbers of `Listener`, `Address` and `SocketAddress`.
 const NAME: u32 = 1;
 const ADDRESS: u32 = 2;
 const SOCKET: u32 = 1;
 const SOCKET_ADDRESS: u32 = 2;
 const SOCKET_PORT: u32 = 3;
-pub(super) const CHAINS: u32 = 3;
 const DEFAULT: u32 = 25;
-pub(super) const MATCH: u32 = 1;
 
 /// Writes what a chain has beside its condition and its filters.
 pub(super) fn put_rest(metadata: Option<core::Metadata>, into: &mut Writer) {

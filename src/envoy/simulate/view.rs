@@ -90,12 +90,10 @@ impl<'a> View<'a> {
     }
 }
 
+/// The objects of a resource, those of one kind together.
 fn objects(resource: &Resource) -> Vec<ObjectRef> {
-    let mut found = Vec::new();
-    for own in &resource.origin {
-        let own: &ObjectRef = own;
-        found.push(own.clone());
-    }
+    let mut found: Vec<ObjectRef> = resource.origin.iter().map(|own| (**own).clone()).collect();
+    found.sort_unstable();
     found
 }
 

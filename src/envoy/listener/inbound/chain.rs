@@ -5,23 +5,18 @@ use std::cell::OnceCell;
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use mesh::{Flavour, InboundPort, Mode, Protocol, Scope};
+use mesh::{InboundPort, Mode, Protocol, Scope};
 use proto::envoy::config::core::v3 as core;
 use proto::envoy::config::listener::v3::FilterChain;
 use proto::envoy::extensions::filters::network::tcp_proxy::v3::TcpProxy;
-use proto::envoy::extensions::transport_sockets::tls::v3 as tls;
-use proto::envoy::r#type::matcher::v3::{StringMatcher, string_matcher::MatchPattern};
-use proto::pack::{Pack, Put};
+use proto::pack::Put;
 use proto::writer::Writer;
 
-use super::binds;
-use crate::cluster::tls::{secret, validation, versions};
+use super::{binds, mesh_tls};
 use crate::filter::guards::Guards;
-use crate::listener::filter_chain::{self, Routes, Side, Statistics};
+use crate::listener::filter_chain::{self, CHAIN_NAME, CHAINS, MATCH, Routes, Side, Statistics};
 use crate::listener::outbound::plain_http;
-use crate::listener::table::{CHAINS, MATCH};
 use crate::listener::{http, opaque, server_tls};
-use crate::parts::{flag, transport_socket};
 use crate::{metadata, names, route};
 
 const MESH_HTTP: [&str; 3] = ["istio-http/1.0", "istio-http/1.1", "istio-h2"];
@@ -34,23 +29,9 @@ const MESH_ALL: [&str; 5] = [
     "istio-h2",
 ];
 
-/// Ciphers of TLS 1.2 towards workloads.
-const CIPHERS: [&str; 6] = [
-    "ECDHE-ECDSA-AES256-GCM-SHA384",
-    "ECDHE-RSA-AES256-GCM-SHA384",
-    "ECDHE-ECDSA-AES128-GCM-SHA256",
-    "ECDHE-RSA-AES128-GCM-SHA256",
-    "AES256-GCM-SHA384",
-    "AES128-GCM-SHA256",
-];
-
-/// Field numbers of `FilterChain`, beside those that outbound listeners write too, of `FilterChainMatch` and of a
-/// wrapped number.
-const NAME: u32 = 7;
-const PORT: u32 = 8;
+/// Field numbers of `FilterChainMatch`, beside those that outbound listeners write too.
 const TRANSPORT: u32 = 9;
 const PROTOCOLS: u32 = 10;
-const WRAPPED: u32 = 1;
 
 /// What a connection must look like, and how it is served then.
 #[derive(Clone, Copy)]
@@ -226,8 +207,11 @@ impl<'a> Making<'a> {
                     }
                     None if chain.tls => {
                         let known = &self.sockets[usize::from(chain.http)];
-                        let known = known.get_or_init(|| socket(of_mesh(scope, chain.http)));
-                        made.raw(known);
+                        made.raw(known.get_or_init(|| {
+                            let mut socket = Writer::with_capacity(1024);
+                            mesh_tls::put(scope, chain.http, &mut socket);
+                            socket.into_bytes()
+                        }));
                     }
                     None => {}
                 }
@@ -276,12 +260,10 @@ impl Chains {
         let look = self.looks.entry(port.unwrap_or_default()).or_default();
         look.tls |= chain.transport == "tls";
         look.http |= chain.http && !chain.tls && !chain.protocols.is_empty();
-        self.written.nested(CHAINS, |made| {
-            made.text(NAME, name).nested(MATCH, |matched| {
+        self.written.block(CHAINS, |made| {
+            made.text(CHAIN_NAME, name).nested(MATCH, |matched| {
                 if let Some(port) = port {
-                    matched.nested(PORT, |wrapped| {
-                        wrapped.number(WRAPPED, port.into());
-                    });
+                    filter_chain::put_port(port, matched);
                 }
                 if !chain.transport.is_empty() {
                     matched.text(TRANSPORT, chain.transport);
@@ -302,42 +284,4 @@ fn socket(socket: core::TransportSocket) -> Bytes {
         ..FilterChain::default()
     };
     chain.fields()
-}
-
-/// mTLS with the workload's certificate, from any workload of the mesh.
-fn of_mesh(scope: &Scope, http: bool) -> core::TransportSocket {
-    let config = &scope.config;
-    let domains = std::iter::once(&config.trust_domain).chain(&config.trust_domain_aliases);
-    let peers = domains.map(|domain| StringMatcher {
-        match_pattern: Some(MatchPattern::Prefix(format!("spiffe://{domain}/"))),
-        ..Default::default()
-    });
-    let own = config.mesh_mtls.clone().unwrap_or_default();
-    let mut params = versions();
-    if own.min_protocol_version == "TLSV1_3" {
-        params.tls_minimum_protocol_version = tls::tls_parameters::TlsProtocol::TlSv13 as i32;
-    }
-    params.cipher_suites = if own.cipher_suites.is_empty() {
-        CIPHERS.iter().map(|name| (*name).to_owned()).collect()
-    } else {
-        own.cipher_suites
-    };
-    params.ecdh_curves = own.ecdh_curves;
-    let exchange = !http && scope.flavour == Flavour::IstioProxy;
-    let alpn = exchange
-        .then_some("istio-peer-exchange")
-        .into_iter()
-        .chain(["h2", "http/1.1"]);
-    let context = tls::DownstreamTlsContext {
-        common_tls_context: Some(tls::CommonTlsContext {
-            tls_params: Some(params),
-            tls_certificate_sds_secret_configs: vec![secret("default")],
-            alpn_protocols: alpn.map(str::to_owned).collect(),
-            validation_context_type: Some(validation(secret("ROOTCA"), peers.collect())),
-            ..Default::default()
-        }),
-        require_client_certificate: flag(true),
-        ..Default::default()
-    };
-    transport_socket("envoy.transport_sockets.tls", context.pack())
 }
