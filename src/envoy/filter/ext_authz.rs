@@ -10,12 +10,10 @@ use api::snapshot::Object;
 use mesh::{Asked, Authorizer, Scope};
 use proto::envoy::config::core::v3 as core;
 use proto::envoy::config::listener::v3::Filter;
-use proto::envoy::config::rbac::v3 as rbac;
+use proto::envoy::config::rbac::v3::rbac::Action as Verdict;
 use proto::envoy::extensions::filters::http::ext_authz::v3 as http;
-use proto::envoy::extensions::filters::http::rbac::v3 as http_rbac;
 use proto::envoy::extensions::filters::network::ext_authz::v3 as network;
 use proto::envoy::extensions::filters::network::http_connection_manager::v3::HttpFilter;
-use proto::envoy::extensions::filters::network::rbac::v3 as network_rbac;
 use proto::envoy::r#type::matcher::v3::string_matcher::MatchPattern;
 use proto::envoy::r#type::matcher::v3::{
     ListStringMatcher, MetadataMatcher, StringMatcher, ValueMatcher, value_matcher,
@@ -24,7 +22,7 @@ use proto::envoy::r#type::v3::HttpStatus;
 use proto::google::protobuf::Duration;
 use proto::pack::Pack;
 
-use super::authorization::{CONNECTIONS, HTTP, Layer, NETWORK, build};
+use super::authorization::{CONNECTIONS, Enforced, HTTP, Layer, NETWORK, Rules, build};
 use super::claims;
 use super::order::filter;
 use crate::listener::filter_chain;
@@ -50,11 +48,11 @@ enum Part<'a> {
         /// Beginning of the rules' names.
         name: String,
         authorizer: &'a Authorizer,
-        rules: Option<rbac::Rbac>,
-        dry: Option<rbac::Rbac>,
+        /// Enforces only what is on trial; the others tell what they hold of.
+        finds: Enforced,
     },
     /// Refuse what the rules hold of.
-    Refuse(rbac::Rbac),
+    Refuse(Enforced),
 }
 
 /// Filters about requests.
@@ -62,26 +60,13 @@ pub(super) fn requests(scope: &Scope) -> Vec<HttpFilter> {
     let mut filters = Vec::new();
     for part in parts(scope, Layer::Requests) {
         match part {
-            Part::Refuse(rules) => {
-                let config = http_rbac::Rbac {
-                    rules: Some(rules),
-                    ..Default::default()
-                };
-                filters.push(filter(HTTP, config.pack()));
-            }
+            Part::Refuse(refuses) => filters.push(filter(HTTP, refuses.pack(Layer::Requests))),
             Part::Ask {
                 name,
                 authorizer,
-                rules,
-                dry,
+                finds,
             } => {
-                let config = http_rbac::Rbac {
-                    shadow_rules: rules,
-                    rules: dry,
-                    shadow_rules_stat_prefix: STATISTICS.to_owned(),
-                    ..Default::default()
-                };
-                filters.push(filter(HTTP, config.pack()));
+                filters.push(filter(HTTP, finds.pack(Layer::Requests)));
                 let asks = of_requests(authorizer, held(HTTP, &name));
                 filters.push(filter(ASKS_HTTP, asks.pack()));
             }
@@ -95,30 +80,19 @@ pub(super) fn connections(scope: &Scope) -> Vec<Filter> {
     let mut filters = Vec::new();
     for part in parts(scope, Layer::Connections) {
         match part {
-            Part::Refuse(rules) => {
-                let config = network_rbac::Rbac {
-                    rules: Some(rules),
-                    stat_prefix: CONNECTIONS.to_owned(),
-                    ..Default::default()
-                };
-                filters.push(filter_chain::of(NETWORK, config.pack()));
+            Part::Refuse(refuses) => {
+                let config = refuses.pack(Layer::Connections);
+                filters.push(filter_chain::of(NETWORK, config));
             }
             // One that is asked over HTTP knows nothing of connections.
             Part::Ask { authorizer, .. } if authorizer.protocol != Asked::Grpc => {}
             Part::Ask {
                 name,
                 authorizer,
-                rules,
-                dry,
+                finds,
             } => {
-                let config = network_rbac::Rbac {
-                    shadow_rules: rules,
-                    rules: dry,
-                    stat_prefix: CONNECTIONS.to_owned(),
-                    shadow_rules_stat_prefix: STATISTICS.to_owned(),
-                    ..Default::default()
-                };
-                filters.push(filter_chain::of(NETWORK, config.pack()));
+                let config = finds.pack(Layer::Connections);
+                filters.push(filter_chain::of(NETWORK, config));
                 let asks = network::ExtAuthz {
                     stat_prefix: CONNECTIONS.to_owned(),
                     failure_mode_allow: authorizer.fail_open,
@@ -147,14 +121,22 @@ fn parts(scope: &Scope, layer: Layer) -> Vec<Part<'_>> {
         let own = |policy: &&Object<AuthorizationPolicy>| provider_of(&policy.spec) == provider;
         let policies = scope.security.of_action(Action::Custom).filter(own);
         let made = build(scope, policies, Action::Custom, layer, &format!("{name}-"));
+        // Without any in force these hold of nothing.
+        let in_force = made.rules.unwrap_or_else(|| Rules::new(Verdict::Deny));
         match authorizer {
             Ok(authorizer) if !several => Part::Ask {
                 name,
                 authorizer,
-                rules: Some(made.rules.unwrap_or_else(nothing)),
-                dry: made.shadow.filter(|rules| !rules.policies.is_empty()),
+                finds: Enforced {
+                    rules: made.shadow.filter(|rules| !rules.is_empty()),
+                    shadow: Some(in_force),
+                    shadow_prefix: STATISTICS,
+                },
             },
-            _ => Part::Refuse(refused(made.rules.unwrap_or_else(nothing))),
+            _ => Part::Refuse(Enforced {
+                rules: Some(in_force.ending_in(UNASKED)),
+                ..Enforced::default()
+            }),
         }
     });
     parts.collect()
@@ -163,24 +145,6 @@ fn parts(scope: &Scope, layer: Layer) -> Vec<Part<'_>> {
 fn provider_of(policy: &AuthorizationPolicy) -> &str {
     let provider = policy.provider.as_ref();
     provider.map_or("", |provider| provider.name.as_str())
-}
-
-/// Rules that hold of nothing.
-fn nothing() -> rbac::Rbac {
-    rbac::Rbac {
-        action: rbac::rbac::Action::Deny as i32,
-        ..Default::default()
-    }
-}
-
-fn refused(rules: rbac::Rbac) -> rbac::Rbac {
-    let policies = rules.policies.into_iter();
-    rbac::Rbac {
-        policies: policies
-            .map(|(name, rule)| (format!("{name}{UNASKED}"), rule))
-            .collect(),
-        ..nothing()
-    }
 }
 
 /// That a rule of the provider holds.

@@ -3,17 +3,20 @@
 //! What cannot be said to Envoy, or not of a connection, makes a rule that opens hold of nothing, and
 //! one that closes hold of more: never is more let in than was written.
 
+use std::borrow::Cow;
+
 use api::security::attribute::{Attribute, is_template, template};
 use api::security::authorization_policy::{Condition, Operation, Rule, Source};
 use mesh::Scope;
 use proto::envoy::config::core::v3::TypedExtensionConfig;
+use proto::envoy::config::rbac::v3::permission;
 use proto::envoy::config::rbac::v3::principal::{Authenticated, Identifier};
-use proto::envoy::config::rbac::v3::{Permission, Policy, Principal, permission};
 use proto::envoy::extensions::path::r#match::uri_template::v3::UriTemplateMatchConfig;
 use proto::envoy::r#type::matcher::v3::{PathMatcher, StringMatcher, path_matcher};
 use proto::pack::Pack;
 
-use super::term::{Term, permission, principal};
+use super::rules::Policy;
+use super::term::Term;
 use super::{Layer, text};
 use crate::filter::claims;
 use crate::parts;
@@ -28,29 +31,22 @@ pub(super) struct Reading<'a> {
     pub(super) opens: bool,
 }
 
-/// A rule that holds of nothing.
-pub(super) fn never() -> Policy {
-    Policy {
-        permissions: vec![Permission::anything().not()],
-        principals: vec![Principal::anything().not()],
-        ..Default::default()
-    }
-}
-
 /// Values that an attribute must have one of, and those that it must have none of.
-struct Clause {
+struct Clause<'a> {
     /// None for one that is unknown.
     attribute: Option<Attribute>,
-    values: Vec<String>,
-    others: Vec<String>,
+    values: Values<'a>,
+    others: Values<'a>,
 }
 
+type Values<'a> = Cow<'a, [String]>;
+
 /// What becomes of values.
-enum Leaf<T> {
+enum Leaf {
     /// A term of each; none of one that cannot be said.
-    Each(Vec<Option<T>>),
+    Each(Vec<Option<Term>>),
     /// One of all together.
-    Whole(Option<T>),
+    Whole(Option<Term>),
 }
 
 /// Something in a rule that opens cannot be said.
@@ -60,9 +56,9 @@ impl Reading<'_> {
     /// The rule, unless it holds of nothing.
     pub(super) fn policy(&self, rule: &Rule) -> Option<Policy> {
         let conditions = rule.when.iter().map(|condition| self.condition(condition));
-        let conditions: Vec<Clause> = conditions.collect();
-        let called: Vec<&Clause> = conditions.iter().filter(|own| own.is_of_called()).collect();
-        let caller: Vec<&Clause> = conditions
+        let conditions: Vec<Clause<'_>> = conditions.collect();
+        let called: Vec<&Clause<'_>> = conditions.iter().filter(|own| own.is_of_called()).collect();
+        let caller: Vec<&Clause<'_>> = conditions
             .iter()
             .filter(|own| !own.is_of_called())
             .collect();
@@ -83,16 +79,15 @@ impl Reading<'_> {
         Some(Policy {
             permissions: permissions.ok()?,
             principals: principals.ok()?,
-            ..Default::default()
         })
     }
 
-    fn condition(&self, condition: &Condition) -> Clause {
+    fn condition<'a>(&self, condition: &'a Condition) -> Clause<'a> {
         let attribute = Attribute::parse(&condition.key);
-        let values = |list: &[String]| match attribute {
+        let values = |list: &'a [String]| match attribute {
             Some(Attribute::Principal) => self.identities(list),
             Some(Attribute::TrustDomain) => self.trust_domains(list),
-            _ => list.to_vec(),
+            _ => Cow::Borrowed(list),
         };
         Clause {
             values: values(&condition.values),
@@ -101,41 +96,38 @@ impl Reading<'_> {
         }
     }
 
-    fn source_clauses(&self, own: &Source) -> Vec<Clause> {
-        let clause = |attribute, values: &[String], others: &[String]| Clause {
-            attribute: Some(attribute),
-            values: values.to_vec(),
-            others: others.to_vec(),
-        };
-        vec![
-            Clause {
-                attribute: Some(Attribute::Principal),
-                values: self.identities(&own.principals),
-                others: self.identities(&own.not_principals),
-            },
-            clause(
+    fn source_clauses<'a>(&self, own: &'a Source) -> Vec<Clause<'a>> {
+        let is = |list: &'a [String]| self.identities(list);
+        let of = |list: &'a [String]| self.trust_domains(list);
+        said([
+            (
+                Attribute::Principal,
+                is(&own.principals),
+                is(&own.not_principals),
+            ),
+            as_written(
                 Attribute::RequestPrincipal,
                 &own.request_principals,
                 &own.not_request_principals,
             ),
-            clause(
+            as_written(
                 Attribute::ServiceAccount,
                 &own.service_accounts,
                 &own.not_service_accounts,
             ),
-            Clause {
-                attribute: Some(Attribute::TrustDomain),
-                values: self.trust_domains(&own.trust_domains),
-                others: self.trust_domains(&own.not_trust_domains),
-            },
-            clause(Attribute::Namespace, &own.namespaces, &own.not_namespaces),
-            clause(
+            (
+                Attribute::TrustDomain,
+                of(&own.trust_domains),
+                of(&own.not_trust_domains),
+            ),
+            as_written(Attribute::Namespace, &own.namespaces, &own.not_namespaces),
+            as_written(
                 Attribute::RemoteIp,
                 &own.remote_ip_blocks,
                 &own.not_remote_ip_blocks,
             ),
-            clause(Attribute::SourceIp, &own.ip_blocks, &own.not_ip_blocks),
-        ]
+            as_written(Attribute::SourceIp, &own.ip_blocks, &own.not_ip_blocks),
+        ])
     }
 
     fn own_domains(&self) -> impl Iterator<Item = &String> + Clone {
@@ -144,7 +136,7 @@ impl Reading<'_> {
     }
 
     /// Identities with all names of the mesh's trust domain, where they have one of them.
-    fn identities(&self, list: &[String]) -> Vec<String> {
+    fn identities<'a>(&self, list: &'a [String]) -> Values<'a> {
         let mut all = Vec::new();
         for identity in list {
             let parts: Vec<&str> = identity.split('/').collect();
@@ -177,10 +169,10 @@ impl Reading<'_> {
             }
             all.extend(found);
         }
-        all
+        all.into()
     }
 
-    fn trust_domains(&self, list: &[String]) -> Vec<String> {
+    fn trust_domains<'a>(&self, list: &'a [String]) -> Values<'a> {
         let mut all: Vec<String> = Vec::new();
         for domain in list {
             let own = self.own_domains().any(|own| own == domain);
@@ -194,15 +186,15 @@ impl Reading<'_> {
                 }
             }
         }
-        all
+        all.into()
     }
 
     /// All clauses of one entry of `from` or `to`.
-    fn side<T: Term>(
+    fn side(
         &self,
-        clauses: Vec<&Clause>,
-        leaf: impl Fn(&Attribute, &[String]) -> Leaf<T>,
-    ) -> Result<T, Unsayable> {
+        clauses: Vec<&Clause<'_>>,
+        leaf: impl Fn(&Attribute, &[String]) -> Leaf,
+    ) -> Result<Term, Unsayable> {
         let mut terms = Vec::new();
         for clause in clauses {
             let Some(attribute) = &clause.attribute else {
@@ -214,7 +206,10 @@ impl Reading<'_> {
             if !clause.values.is_empty() {
                 let found = match leaf(attribute, &clause.values) {
                     // Without one of the values a rule that closes would hold of less.
-                    Leaf::Each(each) => each.into_iter().collect::<Option<_>>().map(T::one_of),
+                    Leaf::Each(each) => {
+                        let each: Option<Vec<Term>> = each.into_iter().collect();
+                        each.map(|each| Term::one_of(&each))
+                    }
                     Leaf::Whole(whole) => whole,
                 };
                 match found {
@@ -229,19 +224,19 @@ impl Reading<'_> {
                         return Err(Unsayable);
                     }
                     Leaf::Each(each) => {
-                        let each: Vec<T> = each.into_iter().flatten().collect();
-                        (!each.is_empty()).then(|| T::one_of(each))
+                        let each: Vec<Term> = each.into_iter().flatten().collect();
+                        (!each.is_empty()).then(|| Term::one_of(&each))
                     }
                     Leaf::Whole(None) if self.opens => return Err(Unsayable),
                     Leaf::Whole(whole) => whole,
                 };
-                terms.extend(found.map(T::not));
+                terms.extend(found.map(Term::not));
             }
         }
         if terms.is_empty() {
-            terms.push(T::anything());
+            terms.push(Term::anything());
         }
-        Ok(T::all(terms))
+        Ok(Term::all(&terms))
     }
 
     /// Whether values of an attribute can be said here.
@@ -249,7 +244,7 @@ impl Reading<'_> {
         self.layer == Layer::Requests || !attribute.is_of_requests()
     }
 
-    fn called(&self, attribute: &Attribute, values: &[String]) -> Leaf<Permission> {
+    fn called(&self, attribute: &Attribute, values: &[String]) -> Leaf {
         use permission::Rule;
         if !self.knows(attribute) {
             return Leaf::Whole(None);
@@ -268,7 +263,7 @@ impl Reading<'_> {
                 }
             });
             let matcher = claims::metadata(filter, [key.as_str()], value);
-            return Leaf::Whole(Some(Permission::metadata(matcher)));
+            return Leaf::Whole(Some(Term::metadata(&matcher)));
         }
         let each = values.iter().map(|value| {
             let rule = match attribute {
@@ -292,19 +287,19 @@ impl Reading<'_> {
                 Attribute::ServerName => Rule::RequestedServerName(text::value(value)),
                 _ => return None,
             };
-            Some(permission(rule))
+            Some(Term::called(rule))
         });
         Leaf::Each(each.collect())
     }
 
-    fn caller(&self, attribute: &Attribute, values: &[String]) -> Leaf<Principal> {
+    fn caller(&self, attribute: &Attribute, values: &[String]) -> Leaf {
         if !self.knows(attribute) {
             return Leaf::Whole(None);
         }
         let listed = |path: &[&str]| {
             let value = text::one_of(values, |value| text::held(text::value(value)));
             let matcher = claims::listed(path.iter().copied(), value);
-            Leaf::Whole(Some(Principal::metadata(matcher)))
+            Leaf::Whole(Some(Term::metadata(&matcher)))
         };
         match attribute {
             Attribute::Audiences => return listed(&["aud"]),
@@ -314,10 +309,10 @@ impl Reading<'_> {
                 return listed(&path);
             }
             Attribute::RequestPrincipal => {
-                let mut each: Vec<Principal> = values.iter().map(|own| request(own)).collect();
+                let mut each: Vec<Term> = values.iter().map(|own| request(own)).collect();
                 let whole = match each.len() {
                     1 => each.pop(),
-                    _ => Some(Principal::one_of(each)),
+                    _ => Some(Term::one_of(&each)),
                 };
                 return Leaf::Whole(whole);
             }
@@ -337,7 +332,7 @@ impl Reading<'_> {
                 }
                 _ => return None,
             };
-            Some(principal(identifier))
+            Some(Term::caller(identifier))
         });
         Leaf::Each(each.collect())
     }
@@ -354,7 +349,7 @@ impl<T> ContainsNone for Vec<Option<T>> {
     }
 }
 
-impl Clause {
+impl Clause<'_> {
     /// Whether it is about what is called rather than about who calls.
     fn is_of_called(&self) -> bool {
         matches!(
@@ -370,11 +365,11 @@ impl Clause {
 }
 
 /// Every entry with the conditions behind its own clauses; without entries, the conditions alone.
-fn sides<T>(
-    mut entries: Vec<Vec<Clause>>,
-    conditions: &[&Clause],
-    make: impl Fn(Vec<&Clause>) -> Result<T, Unsayable>,
-) -> Result<Vec<T>, Unsayable> {
+fn sides(
+    mut entries: Vec<Vec<Clause<'_>>>,
+    conditions: &[&Clause<'_>],
+    make: impl Fn(Vec<&Clause<'_>>) -> Result<Term, Unsayable>,
+) -> Result<Vec<Term>, Unsayable> {
     if entries.is_empty() {
         entries.push(Vec::new());
     }
@@ -383,18 +378,33 @@ fn sides<T>(
     made.collect()
 }
 
-fn operation_clauses(own: &Operation) -> Vec<Clause> {
-    let clause = |attribute, values: &[String], others: &[String]| Clause {
+fn operation_clauses(own: &Operation) -> Vec<Clause<'_>> {
+    said([
+        as_written(Attribute::Host, &own.hosts, &own.not_hosts),
+        as_written(Attribute::Method, &own.methods, &own.not_methods),
+        as_written(Attribute::Path, &own.paths, &own.not_paths),
+        as_written(Attribute::DestinationPort, &own.ports, &own.not_ports),
+    ])
+}
+
+fn as_written<'a>(
+    attribute: Attribute,
+    values: &'a [String],
+    others: &'a [String],
+) -> (Attribute, Values<'a>, Values<'a>) {
+    (attribute, values.into(), others.into())
+}
+
+/// Clauses of those attributes of which something is said.
+fn said<'a, const N: usize>(all: [(Attribute, Values<'a>, Values<'a>); N]) -> Vec<Clause<'a>> {
+    let all = all.into_iter();
+    let said = all.filter(|(_, values, others)| !values.is_empty() || !others.is_empty());
+    let clauses = said.map(|(attribute, values, others)| Clause {
         attribute: Some(attribute),
-        values: values.to_vec(),
-        others: others.to_vec(),
-    };
-    vec![
-        clause(Attribute::Host, &own.hosts, &own.not_hosts),
-        clause(Attribute::Method, &own.methods, &own.not_methods),
-        clause(Attribute::Path, &own.paths, &own.not_paths),
-        clause(Attribute::DestinationPort, &own.ports, &own.not_ports),
-    ]
+        values,
+        others,
+    });
+    clauses.collect()
 }
 
 /// Whether a trust domain is the one that is written, which may have a * at an end.
@@ -413,7 +423,7 @@ fn authenticated(name: StringMatcher) -> Identifier {
 }
 
 /// `issuer/subject` of a request's token; the issuer may have slashes.
-fn request(value: &str) -> Principal {
+fn request(value: &str) -> Term {
     let (issuer, subject) = value.rsplit_once('/').unwrap_or((value, ""));
     let split = value.contains('/');
     let (issuer, subject) = match (value.strip_prefix('*'), value.strip_suffix('*')) {
@@ -429,6 +439,6 @@ fn request(value: &str) -> Principal {
         (None, Some(rest)) => (text::prefix(rest), text::some()),
         (None, None) => (text::exact(issuer), text::exact(subject)),
     };
-    let claim = |name, value| Principal::metadata(claims::single(name, text::held(value)));
-    Principal::all(vec![claim("iss", issuer), claim("sub", subject)])
+    let claim = |name, value| Term::metadata(&claims::single(name, text::held(value)));
+    Term::all(&[claim("iss", issuer), claim("sub", subject)])
 }

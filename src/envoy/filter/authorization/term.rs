@@ -1,74 +1,83 @@
-//! Terms of a rule: what is called (permissions) and who calls (principals) are built alike.
+//! Terms of a rule, encoded: what is called (permissions) and who calls (principals) are built alike, and what
+//! joins them has the same numbers in both.
 
 use proto::envoy::config::rbac::v3::{Permission, Principal, permission, principal};
 use proto::envoy::r#type::matcher::v3::MetadataMatcher;
+use proto::pack::Put;
+use proto::writer::Writer;
 
-/// One side of a rule.
-pub(super) trait Term: Sized {
+/// Field numbers of `Permission` and `Principal`, and of the sets that both have.
+const ALL: u32 = 1;
+const ONE: u32 = 2;
+const ANYTHING: u32 = 3;
+const METADATA: u32 = 7;
+const NOT: u32 = 8;
+const MEMBERS: u32 = 1;
+
+/// One side of a rule, or a part of it.
+pub(super) struct Term(Writer);
+
+impl Term {
+    /// A condition on what is called.
+    pub(super) fn called(rule: permission::Rule) -> Self {
+        Term::written(|into| Permission { rule: Some(rule) }.put(into))
+    }
+
+    /// A condition on who calls.
+    pub(super) fn caller(identifier: principal::Identifier) -> Self {
+        let identifier = Some(identifier);
+        Term::written(|into| Principal { identifier }.put(into))
+    }
+
+    /// A condition on metadata: in the form that proxies of all ages know.
+    pub(super) fn metadata(matcher: &MetadataMatcher) -> Self {
+        Term::written(|into| {
+            into.nested(METADATA, |into| matcher.put(into));
+        })
+    }
+
     /// All of these.
-    fn all(terms: Vec<Self>) -> Self;
+    pub(super) fn all(terms: &[Self]) -> Self {
+        Term::set(ALL, terms)
+    }
+
     /// One of these.
-    fn one_of(terms: Vec<Self>) -> Self;
+    pub(super) fn one_of(terms: &[Self]) -> Self {
+        Term::set(ONE, terms)
+    }
+
     /// All that this is not.
-    fn not(self) -> Self;
+    pub(super) fn not(self) -> Self {
+        Term::written(|into| {
+            into.text(NOT, self.bytes());
+        })
+    }
+
     /// Everything.
-    fn anything() -> Self;
-    /// A condition on metadata.
-    fn metadata(matcher: MetadataMatcher) -> Self;
-}
-
-pub(super) fn permission(rule: permission::Rule) -> Permission {
-    Permission { rule: Some(rule) }
-}
-
-pub(super) fn principal(identifier: principal::Identifier) -> Principal {
-    Principal {
-        identifier: Some(identifier),
-    }
-}
-
-impl Term for Permission {
-    fn all(rules: Vec<Self>) -> Self {
-        permission(permission::Rule::AndRules(permission::Set { rules }))
+    pub(super) fn anything() -> Self {
+        Term::written(|into| {
+            into.number(ANYTHING, 1);
+        })
     }
 
-    fn one_of(rules: Vec<Self>) -> Self {
-        permission(permission::Rule::OrRules(permission::Set { rules }))
+    /// The encoded term.
+    pub(super) fn bytes(&self) -> &[u8] {
+        self.0.bytes()
     }
 
-    fn not(self) -> Self {
-        permission(permission::Rule::NotRule(Box::new(self)))
+    fn set(number: u32, terms: &[Self]) -> Self {
+        Term::written(|into| {
+            into.nested(number, |set| {
+                for term in terms {
+                    set.text(MEMBERS, term.bytes());
+                }
+            });
+        })
     }
 
-    fn anything() -> Self {
-        permission(permission::Rule::Any(true))
-    }
-
-    #[allow(deprecated, reason = "proxies of all ages know this form")]
-    fn metadata(matcher: MetadataMatcher) -> Self {
-        permission(permission::Rule::Metadata(matcher))
-    }
-}
-
-impl Term for Principal {
-    fn all(ids: Vec<Self>) -> Self {
-        principal(principal::Identifier::AndIds(principal::Set { ids }))
-    }
-
-    fn one_of(ids: Vec<Self>) -> Self {
-        principal(principal::Identifier::OrIds(principal::Set { ids }))
-    }
-
-    fn not(self) -> Self {
-        principal(principal::Identifier::NotId(Box::new(self)))
-    }
-
-    fn anything() -> Self {
-        principal(principal::Identifier::Any(true))
-    }
-
-    #[allow(deprecated, reason = "proxies of all ages know this form")]
-    fn metadata(matcher: MetadataMatcher) -> Self {
-        principal(principal::Identifier::Metadata(matcher))
+    fn written(write: impl FnOnce(&mut Writer)) -> Self {
+        let mut own = Writer::with_capacity(96);
+        write(&mut own);
+        Term(own)
     }
 }

@@ -60,8 +60,16 @@ pub(super) fn identity(text: &str) -> StringMatcher {
 
 /// A namespace; `*` may stand anywhere in it.
 pub(super) fn namespace(text: &str) -> StringMatcher {
-    let parts: Vec<String> = text.split('*').map(quoted).collect();
-    regex(format!(".*/ns/{}/.*", parts.join(".*")))
+    let mut pattern = String::with_capacity(text.len() + 16);
+    pattern.push_str(".*/ns/");
+    for (index, part) in text.split('*').enumerate() {
+        if index > 0 {
+            pattern.push_str(".*");
+        }
+        quote(part, &mut pattern);
+    }
+    pattern.push_str("/.*");
+    regex(pattern)
 }
 
 /// `account` of the policy's namespace, or `namespace/account`. Identities may have further parts.
@@ -88,13 +96,17 @@ pub(super) fn trust_domain(text: &str) -> StringMatcher {
 /// Text in a regular expression.
 fn quoted(text: &str) -> String {
     let mut quoted = String::with_capacity(text.len());
+    quote(text, &mut quoted);
+    quoted
+}
+
+fn quote(text: &str, into: &mut String) {
     for letter in text.chars() {
         if r"\.+*?()|[]{}^$".contains(letter) {
-            quoted.push('\\');
+            into.push('\\');
         }
-        quoted.push(letter);
+        into.push(letter);
     }
-    quoted
 }
 
 /// A header with a value; `*` is that it is there.
