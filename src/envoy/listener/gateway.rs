@@ -21,10 +21,8 @@ use proto::writer::Writer;
 use super::filter_chain::{self, CHAINS, MATCH, Routes, Side, Statistics};
 use super::http::{self, Wanted};
 use super::opaque::{self, L4Port, Tunnels};
-use super::table::put_rest;
-use super::{
-    Made, additional, address, balanced, listener_filter, server_tls, tls_inspector, wildcards,
-};
+use super::table::{NAME, inspectors, put_rest};
+use super::{Made, additional, address, balanced, listener_filter, server_tls, wildcards};
 use crate::access_log;
 use crate::filter::guards::Guards;
 use crate::names;
@@ -76,43 +74,66 @@ pub(crate) fn all(scope: &Scope) -> Vec<Made> {
         let servers = place.servers.iter();
         let origin = servers.map(|server| server.origin.clone());
         let origin = origin.chain(scope.security.origin()).chain(led);
-        let listener = made.entry(name.clone()).or_insert_with(|| Making {
-            listener: Listener {
-                name,
-                address: Some(address(&binds[0], place.port)),
-                additional_addresses: additional(&binds, place.port),
-                connection_balance_config: balanced(scope.settings.balances_outbound),
-                ..listener(scope)
-            },
-            ..Making::default()
-        });
+        let listener = made
+            .entry(name.clone())
+            .or_insert_with(|| Making::new(scope, &binds, place.port));
         listener.origin.extend(origin);
         listener.routes.extend(routes);
-        let filters = &mut listener.listener.listener_filters;
-        let inspector = tls_inspector();
-        if looks && !filters.contains(&inspector) {
-            filters.push(inspector);
-        }
-        if listener.written.is_empty() {
-            listener.written = written;
+        listener.looks |= looks;
+        if listener.chains.is_empty() {
+            listener.chains = written;
         } else {
-            listener.written.raw(written.bytes());
+            listener.chains.raw(written.bytes());
         }
     }
     // A port that leads nowhere is not opened.
-    let made = made.into_values().filter(|made| !made.written.is_empty());
-    made.map(|made| Made::new(made.listener, made.written, made.origin, made.routes))
-        .collect()
+    let made = made.into_iter().filter(|(_, made)| !made.chains.is_empty());
+    made.map(|(name, made)| made.finished(name)).collect()
 }
 
 /// A listener that several places may add to.
-#[derive(Default)]
 struct Making {
-    listener: Listener,
-    /// Its chains.
-    written: Writer,
+    /// All but its name, its chains and what they look for.
+    rest: Writer,
+    chains: Writer,
+    /// Whether a chain is chosen by server name, or ends TLS.
+    looks: bool,
     origin: Vec<Arc<ObjectRef>>,
     routes: Vec<String>,
+}
+
+impl Making {
+    fn new(scope: &Scope, binds: &[String], port: u16) -> Self {
+        let listener = Listener {
+            address: Some(address(&binds[0], port)),
+            additional_addresses: additional(binds, port),
+            connection_balance_config: balanced(scope.settings.balances_outbound),
+            ..listener(scope)
+        };
+        let mut rest = Writer::with_capacity(512);
+        listener.put(&mut rest);
+        Making {
+            rest,
+            chains: Writer::default(),
+            looks: false,
+            origin: Vec::new(),
+            routes: Vec::new(),
+        }
+    }
+
+    fn finished(self, name: String) -> Made {
+        let mut written = self.chains;
+        written.text(NAME, &name).raw(self.rest.bytes());
+        if self.looks {
+            written.raw(inspectors(true, false));
+        }
+        Made {
+            name,
+            written,
+            origin: self.origin,
+            routes: self.routes,
+        }
+    }
 }
 
 /// What every listener of a gateway has.

@@ -40,20 +40,23 @@ pub(super) struct Shared<'a> {
     rest: [[OnceCell<Bytes>; 2]; 2],
 }
 
-/// Listener filters by whether names and whether protocols are looked for, as fields of a listener.
-static LOOKS: LazyLock<[[Bytes; 2]; 2]> = LazyLock::new(|| {
-    let looks = |by_name: bool, by_protocol: bool| {
-        let mut listener_filters = Vec::new();
-        listener_filters.extend(by_name.then(tls_inspector));
-        listener_filters.extend(by_protocol.then(http_inspector));
-        let listener = Listener {
-            listener_filters,
-            ..Default::default()
+/// Listener filters that look for server names and for protocols, as fields of a listener.
+pub(super) fn inspectors(by_name: bool, by_protocol: bool) -> &'static [u8] {
+    static KINDS: LazyLock<[[Bytes; 2]; 2]> = LazyLock::new(|| {
+        let made = |by_name: bool, by_protocol: bool| {
+            let mut listener_filters = Vec::new();
+            listener_filters.extend(by_name.then(tls_inspector));
+            listener_filters.extend(by_protocol.then(http_inspector));
+            let listener = Listener {
+                listener_filters,
+                ..Default::default()
+            };
+            listener.fields()
         };
-        listener.fields()
-    };
-    [false, true].map(|name| [false, true].map(|protocol| looks(name, protocol)))
-});
+        [false, true].map(|name| [false, true].map(|protocol| made(name, protocol)))
+    });
+    &KINDS[usize::from(by_name)][usize::from(by_protocol)]
+}
 
 impl<'a> Shared<'a> {
     pub(super) fn new(services: &'a Services<'a>) -> Self {
@@ -354,7 +357,7 @@ impl Entry {
         if !takes_rest {
             written.raw(shared.unknown());
         }
-        written.raw(&LOOKS[usize::from(by_name)][usize::from(by_protocol)]);
+        written.raw(inspectors(by_name, by_protocol));
         written.raw(shared.rest(self.binds_to_port, by_protocol));
         written.text(NAME, &name);
         if self.number == 0 || self.binds.len() > 1 {
@@ -384,7 +387,7 @@ impl Entry {
 }
 
 /// Field numbers of `Listener`, `Address` and `SocketAddress`.
-const NAME: u32 = 1;
+pub(super) const NAME: u32 = 1;
 const ADDRESS: u32 = 2;
 const SOCKET: u32 = 1;
 const SOCKET_ADDRESS: u32 = 2;
