@@ -212,7 +212,7 @@ fn served(
                 }
             }
         } else {
-            for address in addressed {
+            for address in addressed.filter(|own| service.listed.contains(own)) {
                 targets.extend(of_entry(mesh, service, address));
             }
         }

@@ -8,7 +8,6 @@ use api::snapshot::{Labels, Locality};
 use base::hash::Map;
 
 use crate::scope::{Egress, Outbound, OutboundService};
-use crate::update::same_or_equal;
 use crate::{Flavour, Mesh, Mode, Proxy, Role, Rule, Scope, Service, VirtualHosts, sidecars};
 
 /// Keeps the views that were made last, as long as they hold.
@@ -47,15 +46,7 @@ impl Scopes {
         if let Some(known) = self.views.get(&caller) {
             return known.clone();
         }
-        let mut made = sidecars::outbound(mesh, &caller.stand_in());
-        for service in &mut made.services {
-            *service = self.services.the(service);
-        }
-        for view in &mut made.views {
-            for service in &mut Arc::make_mut(view).services {
-                *service = self.services.the(service);
-            }
-        }
+        let mut made = sidecars::outbound(mesh, &caller.stand_in(), &mut self.services);
         let before = self.before.remove(&caller);
         if let Some(before) = &before {
             for (view, known) in made.views.iter_mut().zip(&before.views) {
@@ -128,7 +119,7 @@ impl Caller {
 
 /// One value for all services with equal settings, through the changes of a mesh.
 #[derive(Debug, Default)]
-struct Canon {
+pub(crate) struct Canon {
     known: Map<Id, Kept>,
     before: Map<Id, Kept>,
     /// Those of before by host, once a look-up by identity failed.
@@ -148,17 +139,21 @@ struct Kept {
 
 impl Canon {
     fn turn(&mut self) {
-        self.before = std::mem::take(&mut self.known);
+        let count = self.known.len();
+        let next = Map::with_capacity_and_hasher(count, Default::default());
+        self.before = std::mem::replace(&mut self.known, next);
         self.by_host = None;
     }
 
-    fn the(&mut self, made: &Arc<OutboundService>) -> Arc<OutboundService> {
-        let rule = made.rule.as_ref();
-        let id = (
-            Arc::as_ptr(&made.service).addr(),
-            rule.map_or(0, |rule| Arc::as_ptr(rule).addr()),
-            made.mode,
-        );
+    /// The value of a service with a rule and a mode.
+    pub(crate) fn the(
+        &mut self,
+        service: &Arc<Service>,
+        rule: Option<Arc<Rule>>,
+        mode: Mode,
+    ) -> Arc<OutboundService> {
+        let of_rule = rule.as_ref().map_or(0, |rule| Arc::as_ptr(rule).addr());
+        let id = (Arc::as_ptr(service).addr(), of_rule, mode);
         if let Some(known) = self.known.get(&id) {
             return known.the.clone();
         }
@@ -177,18 +172,21 @@ impl Canon {
             }
             by_host
         });
-        let of_host = by_host.entry(made.service.id.host.clone()).or_default();
-        let equal = of_host.iter().find(|known| same_or_equal(known, made));
-        let the = match equal {
-            Some(known) => known.clone(),
-            None => {
-                of_host.push(made.clone());
-                made.clone()
-            }
+        let made = OutboundService {
+            service: service.clone(),
+            rule: rule.clone(),
+            mode,
         };
+        let of_host = by_host.entry(service.id.host.clone()).or_default();
+        let equal = of_host.iter().find(|known| ***known == made).cloned();
+        let the = equal.unwrap_or_else(|| {
+            let the = Arc::new(made);
+            of_host.push(the.clone());
+            the
+        });
         let kept = Kept {
-            _service: made.service.clone(),
-            _rule: made.rule.clone(),
+            _service: service.clone(),
+            _rule: rule,
             the: the.clone(),
         };
         self.known.insert(id, kept);

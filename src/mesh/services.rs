@@ -72,6 +72,8 @@ pub struct Service {
     pub port_overrides: BTreeMap<u16, u16>,
     /// Whether names are resolved in both families, for the first that connects.
     pub resolves_both_families: bool,
+    /// Addresses of the workloads that its ServiceEntry lists.
+    pub listed: Arc<[IpAddr]>,
 }
 
 /// What declares a service.
@@ -386,6 +388,7 @@ fn of_kubernetes(service: &KubernetesService, snapshot: &Snapshot, domain: &str)
         publish_not_ready: service.publish_not_ready,
         port_overrides: BTreeMap::new(),
         resolves_both_families: false,
+        listed: Arc::default(),
     }
 }
 
@@ -427,6 +430,10 @@ fn of_entry(entry: &Object<ServiceEntry>, snapshot: &Snapshot) -> Vec<Service> {
     let visibility = Visibility::of(&spec.export_to, &mesh.default_service_export_to, namespace);
     let visibility = visibility::capped(visibility, snapshot, namespace);
     let selector = spec.workload_selector.as_ref();
+    let listed = spec.endpoints.iter();
+    let listed: Arc<[IpAddr]> = listed
+        .filter_map(|endpoint| endpoint.address.parse().ok())
+        .collect();
     let made = |host: &String, address: Option<&String>| Service {
         id: HostId {
             namespace: namespace.to_owned(),
@@ -465,6 +472,7 @@ fn of_entry(entry: &Object<ServiceEntry>, snapshot: &Snapshot) -> Vec<Service> {
         publish_not_ready: false,
         port_overrides: overrides(spec),
         resolves_both_families: spec.races_connections,
+        listed: listed.clone(),
     };
     let hosts = spec.hosts.iter();
     if spec.addresses.is_empty() {

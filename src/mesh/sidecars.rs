@@ -14,6 +14,7 @@ use base::hash::Map;
 
 use crate::names::resolve;
 use crate::scope::{Egress, Outbound, OutboundService};
+use crate::scopes::Canon;
 use crate::{Mesh, Protocol, Proxy, Registry, Resolution, Role, Routing, Service};
 use hosts::Hosts;
 use union::Union;
@@ -51,8 +52,8 @@ struct Taken {
     routings: Vec<Arc<Routing>>,
 }
 
-/// Everything that a proxy may call.
-pub(crate) fn outbound(mesh: &Mesh, proxy: &Proxy) -> Outbound {
+/// Everything that a proxy may call, of services that are known as far as they are.
+pub(crate) fn outbound(mesh: &Mesh, proxy: &Proxy, canon: &mut Canon) -> Outbound {
     let own = of(mesh, proxy);
     let sidecar = own.map(|sidecar| &sidecar.spec);
     let namespace = proxy.namespace.as_str();
@@ -88,7 +89,7 @@ pub(crate) fn outbound(mesh: &Mesh, proxy: &Proxy) -> Outbound {
     };
     Outbound {
         sidecar: own.map(|sidecar| sidecar.meta.reference.clone()),
-        ..assemble(mesh, proxy, union, taken, policy, egress_proxy)
+        ..assemble(mesh, proxy, canon, union, taken, policy, egress_proxy)
     }
 }
 
@@ -269,22 +270,19 @@ fn destinations(routing: &Routing, namespace: &str) -> BTreeMap<String, BTreeSet
 fn assemble(
     mesh: &Mesh,
     proxy: &Proxy,
+    canon: &mut Canon,
     union: Union,
     taken: Vec<Taken>,
     policy: OutboundMode,
     egress_proxy: Option<&Destination>,
 ) -> Outbound {
-    let of = |service: &Arc<Service>, ruled: &Service| {
-        Arc::new(OutboundService {
-            service: service.clone(),
-            rule: mesh.rules.of_caller(
-                ruled,
-                &proxy.namespace,
-                &proxy.labels,
-                &mesh.config.root_namespace,
-            ),
-            mode: mesh.modes.of_namespace(&service.id.namespace),
-        })
+    let root = &mesh.config.root_namespace;
+    let mut of = |service: &Arc<Service>, ruled: &Service| {
+        let rule = mesh
+            .rules
+            .of_caller(ruled, &proxy.namespace, &proxy.labels, root);
+        let mode = mesh.modes.of_namespace(&service.id.namespace);
+        canon.the(service, rule, mode)
     };
     let services: Vec<Arc<OutboundService>> = union
         .services

@@ -178,6 +178,7 @@ impl Kind {
                 publish_not_ready: false,
                 port_overrides: Default::default(),
                 resolves_both_families: false,
+                listed: Arc::default(),
             }),
         }
     }
