@@ -320,23 +320,23 @@ fn unsayable(reference: &ObjectRef, spec: &AuthorizationPolicy) -> Vec<Problem> 
         let message = format!("{reason}; {closed}");
         found.push(Problem::error(reference, field, "InvalidValue", message));
     };
-    for (place, rule) in spec.rules.iter().enumerate() {
-        let rule_field = format!("spec.rules[{place}]");
+    for (of, rule) in spec.rules.iter().enumerate() {
+        // Names of fields are made only for what is reported: most policies have nothing to report.
         for (place, condition) in rule.when.iter().enumerate() {
-            let field = format!("{rule_field}.when[{place}]");
+            let field = || format!("spec.rules[{of}].when[{place}]");
             let key = &condition.key;
             let Some(attribute) = Attribute::parse(key) else {
-                report(format!("{field}.key"), format!("{key:?} is no attribute"));
+                report(field() + ".key", format!("{key:?} is no attribute"));
                 continue;
             };
             let values = condition.values.iter().chain(&condition.not_values);
             for value in values.filter(|value| !attribute.takes(value)) {
-                report(field.clone(), format!("{value:?} is no value of {key}"));
+                report(field(), format!("{value:?} is no value of {key}"));
             }
         }
         for (place, from) in rule.from.iter().enumerate() {
             let Some(own) = &from.source else { continue };
-            let field = format!("{rule_field}.from[{place}].source");
+            let field = || format!("spec.rules[{of}].from[{place}].source");
             for (attribute, list) in [
                 (Attribute::SourceIp, &own.ip_blocks),
                 (Attribute::SourceIp, &own.not_ip_blocks),
@@ -345,13 +345,13 @@ fn unsayable(reference: &ObjectRef, spec: &AuthorizationPolicy) -> Vec<Problem> 
             ] {
                 for value in list.iter().filter(|value| !attribute.takes(value)) {
                     let reason = format!("has {value:?}, which is no address or range");
-                    report(field.clone(), reason);
+                    report(field(), reason);
                 }
             }
         }
         for (place, to) in rule.to.iter().enumerate() {
             let Some(own) = &to.operation else { continue };
-            let field = format!("{rule_field}.to[{place}].operation");
+            let field = || format!("spec.rules[{of}].to[{place}].operation");
             for (attribute, list, what) in [
                 (Attribute::DestinationPort, &own.ports, "port"),
                 (Attribute::DestinationPort, &own.not_ports, "port"),
@@ -359,7 +359,7 @@ fn unsayable(reference: &ObjectRef, spec: &AuthorizationPolicy) -> Vec<Problem> 
                 (Attribute::Path, &own.not_paths, "path that proxies know"),
             ] {
                 for value in list.iter().filter(|value| !attribute.takes(value)) {
-                    report(field.clone(), format!("has {value:?}, which is no {what}"));
+                    report(field(), format!("has {value:?}, which is no {what}"));
                 }
             }
         }

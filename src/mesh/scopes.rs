@@ -121,8 +121,9 @@ impl Caller {
 #[derive(Debug, Default)]
 pub(crate) struct Canon {
     known: Map<Id, Kept>,
-    before: Map<Id, Kept>,
-    /// Those of before by host, once a look-up by identity failed.
+    /// How often the mesh changed.
+    turn: u64,
+    /// Those known by host, once a look-up by identity failed since the last change.
     by_host: Option<Map<String, Vec<Arc<OutboundService>>>>,
 }
 
@@ -130,18 +131,20 @@ pub(crate) struct Canon {
 /// them, so that no address is used again.
 type Id = (usize, usize, Mode);
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Kept {
     _service: Arc<Service>,
     _rule: Option<Arc<Rule>>,
     the: Arc<OutboundService>,
+    /// The turn in which it was asked for last.
+    used: u64,
 }
 
 impl Canon {
+    /// The mesh has changed: what was not asked for since the last change is forgotten.
     fn turn(&mut self) {
-        let count = self.known.len();
-        let next = Map::with_capacity_and_hasher(count, Default::default());
-        self.before = std::mem::replace(&mut self.known, next);
+        self.known.retain(|_, kept| kept.used == self.turn);
+        self.turn += 1;
         self.by_host = None;
     }
 
@@ -154,29 +157,17 @@ impl Canon {
     ) -> Arc<OutboundService> {
         let of_rule = rule.as_ref().map_or(0, |rule| Arc::as_ptr(rule).addr());
         let id = (Arc::as_ptr(service).addr(), of_rule, mode);
-        if let Some(known) = self.known.get(&id) {
+        if let Some(known) = self.known.get_mut(&id) {
+            known.used = self.turn;
             return known.the.clone();
         }
-        if let Some(known) = self.before.get(&id) {
-            let known = known.clone();
-            let the = known.the.clone();
-            self.known.insert(id, known);
-            return the;
-        }
-        let before = &self.before;
-        let by_host = self.by_host.get_or_insert_with(|| {
-            let mut by_host: Map<String, Vec<Arc<OutboundService>>> = Map::default();
-            for kept in before.values() {
-                let host = kept.the.service.id.host.clone();
-                by_host.entry(host).or_default().push(kept.the.clone());
-            }
-            by_host
-        });
         let made = OutboundService {
             service: service.clone(),
             rule: rule.clone(),
             mode,
         };
+        let known = &self.known;
+        let by_host = self.by_host.get_or_insert_with(|| by_host(known));
         let of_host = by_host.entry(service.id.host.clone()).or_default();
         let equal = of_host.iter().find(|known| ***known == made).cloned();
         let the = equal.unwrap_or_else(|| {
@@ -188,10 +179,20 @@ impl Canon {
             _service: service.clone(),
             _rule: rule,
             the: the.clone(),
+            used: self.turn,
         };
         self.known.insert(id, kept);
         the
     }
+}
+
+fn by_host(known: &Map<Id, Kept>) -> Map<String, Vec<Arc<OutboundService>>> {
+    let mut by_host: Map<String, Vec<Arc<OutboundService>>> = Map::default();
+    for kept in known.values() {
+        let of_host = by_host.entry(kept.the.service.id.host.clone()).or_default();
+        of_host.push(kept.the.clone());
+    }
+    by_host
 }
 
 /// Whether both are made of the same values; `by_host` follows from the services.
