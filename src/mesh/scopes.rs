@@ -7,7 +7,7 @@ use std::sync::Arc;
 use api::snapshot::{Labels, Locality};
 use base::hash::Map;
 
-use crate::scope::{Egress, Outbound, OutboundService};
+use crate::scope::{Egress, Host, Outbound, OutboundService};
 use crate::{Flavour, Mesh, Mode, Proxy, Role, Rule, Scope, Service, VirtualHosts, sidecars};
 
 /// Keeps the views that were made last, as long as they hold.
@@ -120,21 +120,16 @@ impl Caller {
 /// One value for all services with equal settings, through the changes of a mesh.
 #[derive(Debug, Default)]
 pub(crate) struct Canon {
-    known: Map<Id, Kept>,
+    by_host: Map<Host, Vec<Kept>>,
     /// How often the mesh changed.
     turn: u64,
-    /// Those known by host, once a look-up by identity failed since the last change.
-    by_host: Option<Map<String, Vec<Arc<OutboundService>>>>,
 }
 
-/// Addresses of a service and its rule, and the mode. The values that they are of are kept beside
-/// them, so that no address is used again.
-type Id = (usize, usize, Mode);
-
+/// What was asked for, which is told by its address, and the value that is equal to it.
 #[derive(Debug)]
 struct Kept {
-    _service: Arc<Service>,
-    _rule: Option<Arc<Rule>>,
+    service: Arc<Service>,
+    rule: Option<Arc<Rule>>,
     the: Arc<OutboundService>,
     /// The turn in which it was asked for last.
     used: u64,
@@ -143,9 +138,12 @@ struct Kept {
 impl Canon {
     /// The mesh has changed: what was not asked for since the last change is forgotten.
     fn turn(&mut self) {
-        self.known.retain(|_, kept| kept.used == self.turn);
+        let turn = self.turn;
+        self.by_host.retain(|_, of_host| {
+            of_host.retain(|kept| kept.used == turn);
+            !of_host.is_empty()
+        });
         self.turn += 1;
-        self.by_host = None;
     }
 
     /// The value of a service with a rule and a mode.
@@ -155,9 +153,16 @@ impl Canon {
         rule: Option<Arc<Rule>>,
         mode: Mode,
     ) -> Arc<OutboundService> {
-        let of_rule = rule.as_ref().map_or(0, |rule| Arc::as_ptr(rule).addr());
-        let id = (Arc::as_ptr(service).addr(), of_rule, mode);
-        if let Some(known) = self.known.get_mut(&id) {
+        let host = service.id.host.as_str();
+        if !self.by_host.contains_key(host) {
+            self.by_host.insert(Host(service.clone()), Vec::new());
+        }
+        let of_host = self.by_host.get_mut(host).expect("it was put there");
+        let known = of_host.iter_mut().find(|kept| {
+            let of_rule = [&kept.rule, &rule].map(|rule| rule.as_ref().map(Arc::as_ptr));
+            Arc::ptr_eq(&kept.service, service) && of_rule[0] == of_rule[1] && kept.the.mode == mode
+        });
+        if let Some(known) = known {
             known.used = self.turn;
             return known.the.clone();
         }
@@ -166,33 +171,16 @@ impl Canon {
             rule: rule.clone(),
             mode,
         };
-        let known = &self.known;
-        let by_host = self.by_host.get_or_insert_with(|| by_host(known));
-        let of_host = by_host.entry(service.id.host.clone()).or_default();
-        let equal = of_host.iter().find(|known| ***known == made).cloned();
-        let the = equal.unwrap_or_else(|| {
-            let the = Arc::new(made);
-            of_host.push(the.clone());
-            the
-        });
-        let kept = Kept {
-            _service: service.clone(),
-            _rule: rule,
+        let equal = of_host.iter().find(|kept| *kept.the == made);
+        let the = equal.map_or_else(|| Arc::new(made), |kept| kept.the.clone());
+        of_host.push(Kept {
+            service: service.clone(),
+            rule,
             the: the.clone(),
             used: self.turn,
-        };
-        self.known.insert(id, kept);
+        });
         the
     }
-}
-
-fn by_host(known: &Map<Id, Kept>) -> Map<String, Vec<Arc<OutboundService>>> {
-    let mut by_host: Map<String, Vec<Arc<OutboundService>>> = Map::default();
-    for kept in known.values() {
-        let of_host = by_host.entry(kept.the.service.id.host.clone()).or_default();
-        of_host.push(kept.the.clone());
-    }
-    by_host
 }
 
 /// Whether both are made of the same values; `by_host` follows from the services.
