@@ -263,7 +263,11 @@ pub(crate) fn updated(
     }
     let (mut found, mut known) = (Vec::with_capacity(services.len()), Vec::new());
     for service in services {
-        let goes = gone.contains(&&*service.origin);
+        let origin = &service.origin;
+        // Names differ first.
+        let goes = gone
+            .iter()
+            .any(|gone| gone.name == origin.name && **gone == **origin);
         if goes { &mut known } else { &mut found }.push(service.clone());
     }
     let changed: Vec<&Service> = known.iter().map(AsRef::as_ref).chain(&made).collect();

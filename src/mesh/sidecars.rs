@@ -71,7 +71,8 @@ pub(crate) fn outbound(mesh: &Mesh, proxy: &Proxy, canon: &mut Canon) -> Outboun
         .iter()
         .map(|listener| take(listener, namespace, &visible, &routings))
         .collect();
-    let mut union = Union::default();
+    let first = taken.first().map_or(0, |taken| taken.services.len());
+    let mut union = Union::with_room(first);
     // Gateways call everything visible anyway.
     let leads = proxy.role == Role::Sidecar && !routings.is_empty();
     let named = leads.then(|| by_host(mesh));
@@ -151,9 +152,13 @@ fn take(
     }
     let spoken =
         |service: &&Arc<Service>| speaks[service.id.host.as_str()].0 == service.id.namespace;
+    let services = match speaks.len() == taken.len() {
+        true => taken,
+        false => taken.iter().filter(spoken).cloned().collect(),
+    };
     Taken {
         listener: listener.clone(),
-        services: taken.iter().filter(spoken).cloned().collect(),
+        services,
         routings: routings
             .iter()
             .filter(|routing| hosts.takes_routing(routing))

@@ -7,13 +7,20 @@ use crate::scope::{Host, Places};
 use crate::{Registry, Service};
 
 /// Services in the order in which they were added, one per host.
-#[derive(Default)]
 pub(super) struct Union {
     pub(super) services: Vec<Arc<Service>>,
     pub(super) by_host: Places,
 }
 
 impl Union {
+    /// One with room for so many services.
+    pub(super) fn with_room(count: usize) -> Self {
+        Union {
+            services: Vec::with_capacity(count),
+            by_host: Places::with_capacity_and_hasher(count, Default::default()),
+        }
+    }
+
     /// The service of a host.
     pub(super) fn of(&self, host: &str) -> Option<&Arc<Service>> {
         self.by_host.get(host).map(|place| &self.services[*place])
