@@ -199,11 +199,11 @@ fn route_set(scope: &Scope, made: Vec<route::Made>, memo: &Memo) -> Set {
             hosts.extend(route::apart::split(&mut made, memo));
         }
         let name = made.configuration.name.clone();
-        let bytes = route::fragment::encoded(made.configuration, &made.hosts);
+        let written = route::fragment::encoded(made.configuration, &made.hosts);
         let mut origin = made.origin;
         let of_hosts = made.hosts.iter().flat_map(|host| &host.rest.origin);
         origin.extend(of_hosts.cloned());
-        let resource = Resource::new(type_url::ROUTE, name, &bytes, origin);
+        let resource = Resource::new(type_url::ROUTE, name, written.bytes(), origin);
         resources.push(Arc::new(resource));
         let all = made.hosts.into_iter().chain(made.apart);
         rests.extend(all.map(|host| host.rest));

@@ -12,8 +12,12 @@ pub(crate) const BY_NAME: &str = "AllowAnyDynamicDNSCluster";
 
 /// A cluster for calls: `outbound|80|v1|reviews.shop.svc.cluster.local`.
 pub(crate) fn outbound(port: u16, subset: &str, host: &str) -> String {
-    let mut digits = itoa::Buffer::new();
-    ["outbound|", digits.format(port), "|", subset, "|", host].concat()
+    outbound_parts(itoa::Buffer::new().format(port), subset, host).concat()
+}
+
+/// What the name of such a cluster is joined of.
+pub(crate) fn outbound_parts<'a>(port: &'a str, subset: &'a str, host: &'a str) -> [&'a str; 6] {
+    ["outbound|", port, "|", subset, "|", host]
 }
 
 /// The cluster behind a port of the workload: `inbound|8080||`.

@@ -9,11 +9,14 @@ pub(crate) mod fragment;
 pub(crate) mod gateway;
 mod hash;
 mod headers;
+mod making;
 mod matching;
 mod redirect;
 mod retry;
 mod rule;
+mod services;
 mod session;
+mod shares;
 mod virtual_host;
 
 use std::collections::BTreeSet;
@@ -41,12 +44,12 @@ pub(crate) struct Made {
 /// Routes of a sidecar by the names that its listeners ask for: `80` for a wildcard port, `host:80`
 /// for a port whose protocol is found out, `http_proxy`, or the path of a unix socket.
 pub(crate) fn sidecar(scope: &Scope, names: &BTreeSet<String>, memo: &Memo) -> Vec<Made> {
-    let making = virtual_host::Making::new(scope, memo);
+    let making = making::Making::new(scope, memo);
     let made = names.iter().map(|name| of_name(scope, name, &making));
     made.collect()
 }
 
-fn of_name<'a>(scope: &'a Scope, name: &str, making: &virtual_host::Making<'a>) -> Made {
+fn of_name<'a>(scope: &'a Scope, name: &str, making: &making::Making<'a>) -> Made {
     let socket = name.starts_with("unix://");
     let (host, port) = match name.rsplit_once(':') {
         Some((host, port)) if !socket => (Some(host), port),
@@ -69,7 +72,7 @@ fn of_name<'a>(scope: &'a Scope, name: &str, making: &virtual_host::Making<'a>) 
     match host {
         // The address has told the host already.
         Some(host) => {
-            hosts.retain(|made| made.domains.iter().any(|domain| **domain == *host));
+            hosts.retain(|made| made.domains.iter().any(|domain| domain == host));
             for made in &mut hosts {
                 made.domains = fragment::Names::These(vec!["*".into()]);
             }

@@ -17,9 +17,22 @@ impl Writer {
     /// Writes a field of text or bytes.
     pub fn text(&mut self, number: u32, value: impl AsRef<[u8]>) -> &mut Self {
         let value = value.as_ref();
+        self.head(number, value.len()).raw(value)
+    }
+
+    /// Writes a field of text that is these parts.
+    pub fn joined(&mut self, number: u32, parts: &[&str]) -> &mut Self {
+        self.head(number, parts.iter().map(|part| part.len()).sum());
+        for part in parts {
+            self.0.extend_from_slice(part.as_bytes());
+        }
+        self
+    }
+
+    /// Writes tag and length of a field whose content is written next.
+    pub fn head(&mut self, number: u32, length: usize) -> &mut Self {
         encode_key(number, WireType::LengthDelimited, &mut self.0);
-        encode_varint(value.len() as u64, &mut self.0);
-        self.0.extend_from_slice(value);
+        encode_varint(length as u64, &mut self.0);
         self
     }
 

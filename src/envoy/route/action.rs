@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use api::duration::Duration;
 use api::networking::virtual_service::{Destination, HttpDestination, HttpRoute, Percent};
 use bytes::Bytes;
-use mesh::{OutboundService, Port, Role, Scope};
+use mesh::{OutboundService, Role, Scope};
 use proto::envoy::config::core::v3::RuntimeFractionalPercent;
 use proto::envoy::config::route::v3 as wire;
 use proto::envoy::r#type::matcher::v3::RegexMatchAndSubstitute;
@@ -34,13 +34,14 @@ fn limiting_grpc(timeout: Option<Duration>) -> wire::RouteAction {
 
 /// Writes the route of a service without a VirtualService, as a field of a virtual host; `rest` is
 /// [`rest_of_default`].
-pub(super) fn put_default(called: &OutboundService, port: &Port, rest: &[u8], into: &mut Writer) {
+pub(super) fn put_default(called: &OutboundService, port: u16, rest: &[u8], into: &mut Writer) {
     let host = called.service.id.host.as_str();
-    let cluster = names::outbound(port.number, "", host);
-    let hash = hash::of_service(called, port.number).and_then(hash::policy);
+    let hash = hash::of_service(called, port).and_then(hash::policy);
+    let port = port.to_string();
     into.nested(rule::ROUTES, |route| {
         route.raw(&EVERYTHING).nested(rule::ACTION, |action| {
-            action.text(rule::CLUSTER, &cluster).raw(rest);
+            action.joined(rule::CLUSTER, &names::outbound_parts(&port, "", host));
+            action.raw(rest);
             if let Some(hash) = hash {
                 let own = wire::RouteAction {
                     hash_policy: vec![hash],
@@ -49,7 +50,7 @@ pub(super) fn put_default(called: &OutboundService, port: &Port, rest: &[u8], in
                 own.put(action);
             }
         });
-        rule::put_operation(&format!("{host}:{}/*", port.number), route);
+        rule::put_operation(&[host, ":", &port, "/*"], route);
     });
 }
 

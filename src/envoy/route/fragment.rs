@@ -1,14 +1,13 @@
 //! Virtual hosts as encoded parts: what most of them consist of is made once and spliced into every
 //! route configuration and virtual host that has it.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use base::ObjectRef;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use proto::codec::{self, type_url};
 use proto::envoy::config::route::v3 as wire;
-use proto::wire::{put, put_head};
+use proto::wire::field_length;
 use proto::writer::Writer;
 
 use super::domains::Domains;
@@ -21,8 +20,6 @@ const DOMAINS: u32 = 2;
 /// Field numbers of `RouteConfiguration`; all others are larger.
 const ROUTE_NAME: u32 = 1;
 const VIRTUAL_HOSTS: u32 = 2;
-/// What tag and length of a field take at most.
-const HEAD: usize = 6;
 
 /// A virtual host.
 #[derive(Clone, Debug)]
@@ -42,32 +39,40 @@ pub(crate) enum Names {
 }
 
 impl Names {
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<str>> {
-        let (all, these) = match self {
-            Names::All(of) => (&of.0.all[..], &[][..]),
-            Names::These(these) => (&[][..], &these[..]),
-        };
-        all.iter().map(|domain| &domain.text).chain(these)
+    /// Some of a service's, or all of them; `None` when it is none.
+    pub(super) fn some(of: &Same<Domains>, some: &[&str]) -> Option<Self> {
+        if some.is_empty() {
+            return None;
+        }
+        Some(if some.len() == of.0.len() {
+            Names::All(of.clone())
+        } else {
+            Names::These(some.iter().map(|own| (*own).into()).collect())
+        })
     }
 
-    fn encoded(&self) -> Cow<'_, [u8]> {
-        match self {
-            Names::All(of) => of.0.encoded[..].into(),
-            Names::These(these) => {
-                let bytes = domains(these.iter().map(AsRef::as_ref));
-                Vec::from(bytes).into()
-            }
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &str> {
+        let (all, these) = match self {
+            Names::All(of) => (Some(of.0.iter()), &[][..]),
+            Names::These(these) => (None, &these[..]),
+        };
+        let all = all.into_iter().flatten().map(|domain| domain.text);
+        all.chain(these.iter().map(AsRef::as_ref))
+    }
+
+    /// How many bytes they take in a virtual host.
+    fn length(&self) -> usize {
+        let lengths = self
+            .iter()
+            .map(|domain| field_length(DOMAINS, domain.len()));
+        lengths.sum()
+    }
+
+    fn put(&self, into: &mut Writer) {
+        for domain in self.iter() {
+            into.text(DOMAINS, domain);
         }
     }
-}
-
-/// Domains as a virtual host has them.
-pub(super) fn domains<'a>(domains: impl Iterator<Item = &'a str>) -> Bytes {
-    let mut bytes = Writer::with_capacity(128);
-    for domain in domains {
-        bytes.text(DOMAINS, domain);
-    }
-    bytes.finish()
 }
 
 /// Routes, encoded once for all hosts that have them.
@@ -116,22 +121,23 @@ impl Rest {
         }
     }
 
-    fn put(&self, into: &mut BytesMut) {
-        self.parts
-            .iter()
-            .for_each(|part| into.extend_from_slice(part));
+    fn put(&self, into: &mut Writer) {
+        for part in &self.parts {
+            into.raw(part);
+        }
     }
 }
 
 impl Host {
-    /// Puts the encoded virtual host to others.
-    fn put(&self, into: &mut BytesMut) {
-        let domains = self.domains.encoded();
-        let length =
-            proto::wire::field_length(NAME, self.name.len()) + domains.len() + self.rest.length;
-        put_head(into, VIRTUAL_HOSTS, length);
-        put(into, NAME, self.name.as_bytes());
-        into.extend_from_slice(&domains);
+    /// How many bytes it takes under a name.
+    fn length(&self, name: &str) -> usize {
+        field_length(NAME, name.len()) + self.domains.length() + self.rest.length
+    }
+
+    /// Writes it under a name.
+    fn put(&self, name: &str, into: &mut Writer) {
+        into.text(NAME, name);
+        self.domains.put(into);
         self.rest.put(into);
     }
 
@@ -141,35 +147,39 @@ impl Host {
         let key = (route.clone(), self.name.clone(), self.domains.clone(), rest);
         memo.hosts.get_or(key, || {
             let name = format!("{route}/{}", self.name);
-            let domains = self.domains.encoded();
-            let length = name.len() + HEAD + domains.len() + self.rest.length;
-            let mut bytes = BytesMut::with_capacity(length);
-            put(&mut bytes, NAME, name.as_bytes());
-            bytes.extend_from_slice(&domains);
-            self.rest.put(&mut bytes);
+            let mut own = Writer::with_capacity(self.length(&name));
+            self.put(&name, &mut own);
             let origin = self.rest.origin.clone();
-            Arc::new(Resource::new(type_url::VIRTUAL_HOST, name, &bytes, origin))
+            Arc::new(Resource::new(
+                type_url::VIRTUAL_HOST,
+                name,
+                own.bytes(),
+                origin,
+            ))
         })
     }
 
     /// Whether it stands for every host.
     pub(crate) fn is_everything(&self) -> bool {
-        self.domains.iter().any(|domain| **domain == *"*")
+        self.domains.iter().any(|domain| domain == "*")
     }
 }
 
 /// A route configuration with `hosts` before those that it has.
-pub(crate) fn encoded(mut configuration: wire::RouteConfiguration, hosts: &[Host]) -> Bytes {
+pub(crate) fn encoded(mut configuration: wire::RouteConfiguration, hosts: &[Host]) -> Writer {
     let name = std::mem::take(&mut configuration.name);
     let own = codec::encode_route(&configuration);
-    let of_hosts = hosts.iter().map(|host| {
-        let domains = host.domains.iter().map(|domain| domain.len() + HEAD);
-        host.name.len() + 2 * HEAD + domains.sum::<usize>() + host.rest.length
-    });
-    let length = name.len() + HEAD + of_hosts.sum::<usize>() + own.len();
-    let mut bytes = BytesMut::with_capacity(length);
-    put(&mut bytes, ROUTE_NAME, name.as_bytes());
-    hosts.iter().for_each(|host| host.put(&mut bytes));
-    bytes.extend_from_slice(&own);
-    bytes.freeze()
+    let lengths: Vec<usize> = hosts.iter().map(|host| host.length(&host.name)).collect();
+    let of_hosts = lengths
+        .iter()
+        .map(|length| field_length(VIRTUAL_HOSTS, *length));
+    let length = field_length(ROUTE_NAME, name.len()) + of_hosts.sum::<usize>() + own.len();
+    let mut whole = Writer::with_capacity(length);
+    whole.text(ROUTE_NAME, &name);
+    for (host, length) in hosts.iter().zip(lengths) {
+        whole.head(VIRTUAL_HOSTS, length);
+        host.put(&host.name, &mut whole);
+    }
+    whole.raw(&own);
+    whole
 }

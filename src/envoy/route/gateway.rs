@@ -55,7 +55,7 @@ impl Host<'_> {
     fn made(self, scope: &Scope) -> fragment::Host {
         use wire::virtual_host::TlsRequirementType;
         let own = wire::VirtualHost {
-            include_request_attempt_count: super::virtual_host::counts_attempts(scope),
+            include_request_attempt_count: super::making::counts_attempts(scope),
             require_tls: if self.requires_tls {
                 TlsRequirementType::All as i32
             } else {

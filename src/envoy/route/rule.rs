@@ -144,15 +144,15 @@ fn put(
         }
         route.put(into);
         into.raw(metadata);
-        put_operation(&operation, into);
+        put_operation(&[&operation], into);
     });
     whole
 }
 
 /// Writes what a trace calls a route.
-pub(super) fn put_operation(operation: &str, into: &mut Writer) {
+pub(super) fn put_operation(operation: &[&str], into: &mut Writer) {
     into.nested(DECORATOR, |decorator| {
-        decorator.text(OPERATION, operation);
+        decorator.joined(OPERATION, operation);
     });
 }
 
