@@ -6,8 +6,16 @@ use base::ObjectRef;
 use mesh::Service;
 use proto::envoy::config::core::v3::Metadata;
 use proto::google::protobuf::{ListValue, Struct, Value, value::Kind};
+use proto::writer::Writer;
 
 use crate::names;
+
+/// Field numbers of `Metadata`, of entries of maps, and of `Struct` and `Value`.
+const FILTER_METADATA: u32 = 1;
+const KEY: u32 = 1;
+const VALUE: u32 = 2;
+const FIELDS: u32 = 1;
+const STRING: u32 = 3;
 
 pub(crate) fn text(text: impl Into<String>) -> Value {
     Value {
@@ -101,6 +109,21 @@ pub(crate) fn config(origin: &ObjectRef) -> Metadata {
     )])
 }
 
+/// The same, written as a field.
+pub(crate) fn put_config(number: u32, origin: &ObjectRef, into: &mut Writer) {
+    into.nested(number, |metadata| {
+        metadata.nested(FILTER_METADATA, |part| {
+            part.text(KEY, "istio").nested(VALUE, |own| {
+                own.nested(FIELDS, |field| {
+                    field.text(KEY, "config").nested(VALUE, |value| {
+                        value.text(STRING, names::config_path(origin));
+                    });
+                });
+            });
+        });
+    });
+}
+
 /// Metadata of the mesh with these fields.
 pub(crate) fn istio(fields: BTreeMap<String, Value>) -> Metadata {
     metadata([("istio", Struct { fields })])
@@ -109,5 +132,29 @@ pub(crate) fn istio(fields: BTreeMap<String, Value>) -> Metadata {
 pub(crate) fn yes() -> Value {
     Value {
         kind: Some(Kind::BoolValue(true)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proto::envoy::config::route::v3::Route;
+    use proto::pack::Put;
+    use proto::writer::Writer;
+
+    #[test]
+    fn what_is_written_of_an_origin_is_what_is_built() {
+        let origin = base::ObjectRef {
+            api_version: "networking.istio.io/v1".to_owned(),
+            kind: "VirtualService".to_owned(),
+            namespace: Some("shop".to_owned()),
+            name: "web".to_owned(),
+        };
+        let built = Route {
+            metadata: Some(super::config(&origin)),
+            ..Route::default()
+        };
+        let mut written = Writer::default();
+        super::put_config(4, &origin, &mut written);
+        assert_eq!(written.bytes(), built.fields());
     }
 }

@@ -34,7 +34,8 @@ pub(crate) fn sni(port: u16, subset: &str, host: &str) -> String {
 
 /// Where a VirtualService or DestinationRule can be read, as metadata of what is made from it.
 pub(crate) fn config_path(origin: &base::ObjectRef) -> String {
-    let mut kind = String::new();
+    // Room for a hyphen before each word.
+    let mut kind = String::with_capacity(origin.kind.len() + 4);
     for (index, letter) in origin.kind.char_indices() {
         if letter.is_ascii_uppercase() && index > 0 {
             kind.push('-');
@@ -42,10 +43,18 @@ pub(crate) fn config_path(origin: &base::ObjectRef) -> String {
         kind.push(letter.to_ascii_lowercase());
     }
     let namespace = origin.namespace.as_deref().unwrap_or_default();
-    format!(
-        "/apis/{}/namespaces/{namespace}/{kind}/{}",
-        origin.api_version, origin.name
-    )
+    let (version, name) = (&origin.api_version, &origin.name);
+    [
+        "/apis/",
+        version,
+        "/namespaces/",
+        namespace,
+        "/",
+        &kind,
+        "/",
+        name,
+    ]
+    .concat()
 }
 
 /// The object that such a path names; `None` for other texts.

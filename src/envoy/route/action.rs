@@ -3,6 +3,7 @@
 use std::sync::LazyLock;
 
 use api::duration::Duration;
+use api::networking::destination_rule::ConsistentHash;
 use api::networking::virtual_service::{Destination, HttpDestination, HttpRoute, Percent};
 use bytes::Bytes;
 use mesh::{OutboundService, Role, Scope};
@@ -14,20 +15,27 @@ use proto::pack::Put;
 use proto::writer::Writer;
 use wire::route_action::{ClusterSpecifier, HostRewriteSpecifier, RequestMirrorPolicy};
 
-use super::{hash, headers, matching, retry, rule};
+use super::rule::{self, At};
+use super::{hash, headers, matching, retry};
 use crate::names;
 use crate::parts::{flag, number, seconds, span};
 
-/// An action in which gRPC's own deadline has no say.
-pub(super) fn without_grpc_timeout() -> wire::RouteAction {
-    limiting_grpc(None)
+/// Field numbers of `Route` and `RouteAction`.
+const ACTION: u32 = 2;
+const CLUSTER: u32 = 1;
+
+/// An action that takes as long as it likes, and in which gRPC's own deadline has no say.
+pub(super) fn unlimited() -> wire::RouteAction {
+    limited(None)
 }
 
-/// An action in which gRPC's own deadline is at most the route's.
-fn limiting_grpc(timeout: Option<Duration>) -> wire::RouteAction {
+/// An action that takes so long at most, whatever gRPC's own deadline.
+fn limited(timeout: Option<Duration>) -> wire::RouteAction {
+    let most = timeout.map_or_else(|| seconds(0), span);
     #[allow(deprecated, reason = "the form that upstream still sends")]
     wire::RouteAction {
-        max_grpc_timeout: timeout.map_or_else(|| seconds(0), span),
+        timeout: most,
+        max_grpc_timeout: most,
         ..Default::default()
     }
 }
@@ -36,19 +44,13 @@ fn limiting_grpc(timeout: Option<Duration>) -> wire::RouteAction {
 /// [`rest_of_default`].
 pub(super) fn put_default(called: &OutboundService, port: u16, rest: &[u8], into: &mut Writer) {
     let host = called.service.id.host.as_str();
-    let hash = hash::of_service(called, port).and_then(hash::policy);
+    let hash = hash::of_service(called, port);
     let port = port.to_string();
     into.nested(rule::ROUTES, |route| {
-        route.raw(&EVERYTHING).nested(rule::ACTION, |action| {
-            action.joined(rule::CLUSTER, &names::outbound_parts(&port, "", host));
+        route.raw(&EVERYTHING).nested(ACTION, |action| {
+            action.joined(CLUSTER, &names::outbound_parts(&port, "", host));
             action.raw(rest);
-            if let Some(hash) = hash {
-                let own = wire::RouteAction {
-                    hash_policy: vec![hash],
-                    ..Default::default()
-                };
-                own.put(action);
-            }
+            hash::put(hash, action);
         });
         rule::put_operation(&[host, ":", &port, "/*"], route);
     });
@@ -57,9 +59,8 @@ pub(super) fn put_default(called: &OutboundService, port: u16, rest: &[u8], into
 /// What all such routes lead to but for the cluster.
 pub(super) fn rest_of_default(scope: &Scope) -> Bytes {
     let action = wire::RouteAction {
-        timeout: seconds(0),
         retry_policy: retry::of(scope, None, false),
-        ..without_grpc_timeout()
+        ..unlimited()
     };
     action.fields()
 }
@@ -74,146 +75,169 @@ static EVERYTHING: LazyLock<Bytes> = LazyLock::new(|| {
     route.fields()
 });
 
-/// Puts on a route where it leads. `authority` is the host that the rule's header changes give. Says whether
-/// the retry policy is left to be [`retry::usual`].
-pub(super) fn apply(
-    scope: &Scope,
-    rule: &HttpRoute,
-    port: u16,
-    authority: String,
-    route: &mut wire::Route,
-) -> bool {
-    let mut action = wire::RouteAction {
-        timeout: rule.timeout.map_or_else(|| seconds(0), span),
-        ..limiting_grpc(rule.timeout)
+/// What most rules say of time.
+static UNLIMITED: LazyLock<Bytes> = LazyLock::new(|| unlimited().fields());
+
+/// Writes where a rule leads, as fields of its route. `authority` is the host that the rule's header changes give.
+/// The cluster, if it is only one.
+pub(super) fn put<'a>(
+    scope: &'a Scope,
+    rule: &'a HttpRoute,
+    at: At<'_>,
+    mut authority: String,
+    route: &mut Writer,
+) -> Option<Cluster<'a>> {
+    let only = match rule.route.as_slice() {
+        [only] => Some(only),
+        _ => None,
     };
-    rewrite(rule, authority, &mut action);
-    mirrors(scope, rule, port, &mut action);
-    let mut hashed = false;
-    let weighted = rule.route.iter().filter(|to| to.weight > 0);
-    match rule.route.as_slice() {
-        [only] => hashed = single(scope, only, port, route, &mut action),
-        _ if weighted.clone().next().is_none() => {
-            // Envoy takes no route that leads nowhere; upstream sends one, and all routes are refused.
-            let nowhere = wire::DirectResponseAction {
-                status: 500,
-                ..Default::default()
-            };
-            route.action = Some(wire::route::Action::DirectResponse(nowhere));
-            return false;
-        }
-        _ => {
-            let clusters = weighted.map(|to| of_weight(scope, to, port, &mut action));
-            let clusters = wire::WeightedCluster {
-                clusters: clusters.collect(),
-                ..Default::default()
-            };
-            action.cluster_specifier = Some(ClusterSpecifier::WeightedClusters(clusters));
+    let mut weighted = rule.route.iter().filter(|to| to.weight > 0).peekable();
+    if only.is_none() && weighted.peek().is_none() {
+        // Envoy takes no route that leads nowhere; upstream sends one, and all routes are refused.
+        let nowhere = wire::DirectResponseAction {
+            status: 500,
+            ..Default::default()
+        };
+        rule::put_answer(wire::route::Action::DirectResponse(nowhere), route);
+        return None;
+    }
+    if let Some(rewrite) = &rule.rewrite
+        && !rewrite.authority.is_empty()
+    {
+        authority.clone_from(&rewrite.authority);
+    }
+    // Header changes of the one destination are the route's. What the rule says of the host goes before.
+    if let Some(changes) = only.and_then(|only| only.headers.as_ref()) {
+        let own = headers::put(changes, route);
+        if authority.is_empty() {
+            authority = own;
         }
     }
-    let usual = rule.retries.is_none() && !hashed;
-    if !usual {
-        action.retry_policy = retry::of(scope, rule.retries.as_ref(), hashed);
-    }
-    route.action = Some(wire::route::Action::Route(action));
-    usual
+    let only = only.map(|only| Cluster::of(scope, &only.destination, at.port));
+    route.nested(ACTION, |action| {
+        match &only {
+            Some(cluster) => {
+                action.joined(CLUSTER, &cluster.parts());
+                hash::put(cluster.hash, action);
+            }
+            None => put_weighted(scope, weighted, at.port, action),
+        }
+        match rule.timeout {
+            None => {
+                action.raw(&UNLIMITED);
+            }
+            some => limited(some).put(action),
+        }
+        put_rewrite(rule, authority, action);
+        put_mirrors(scope, rule, at.port, action);
+        let hashed = only.as_ref().is_some_and(|only| only.hash.is_some());
+        if rule.retries.is_none() && !hashed {
+            action.raw(at.retries);
+        } else {
+            let own = wire::RouteAction {
+                retry_policy: retry::of(scope, rule.retries.as_ref(), hashed),
+                ..Default::default()
+            };
+            own.put(action);
+        }
+    });
+    only
 }
 
-fn rewrite(rule: &HttpRoute, mut authority: String, action: &mut wire::RouteAction) {
+fn put_rewrite(rule: &HttpRoute, authority: String, action: &mut Writer) {
+    if rule.rewrite.is_none() && authority.is_empty() {
+        return;
+    }
+    let mut own = wire::RouteAction::default();
     if let Some(rewrite) = &rule.rewrite {
         match &rewrite.uri_regex_rewrite {
             Some(regex) => {
-                action.regex_rewrite = Some(RegexMatchAndSubstitute {
+                own.regex_rewrite = Some(RegexMatchAndSubstitute {
                     pattern: Some(matching::regex(&regex.r#match)),
                     substitution: regex.rewrite.clone(),
                 });
             }
-            None => action.prefix_rewrite.clone_from(&rewrite.uri),
-        }
-        if !rewrite.authority.is_empty() {
-            authority.clone_from(&rewrite.authority);
+            None => own.prefix_rewrite.clone_from(&rewrite.uri),
         }
     }
     if !authority.is_empty() {
-        action.host_rewrite_specifier = Some(HostRewriteSpecifier::HostRewriteLiteral(authority));
+        own.host_rewrite_specifier = Some(HostRewriteSpecifier::HostRewriteLiteral(authority));
     }
-}
-
-/// The one destination of a route; its header changes are the route's. Whether it has a hash.
-fn single(
-    scope: &Scope,
-    to: &HttpDestination,
-    port: u16,
-    route: &mut wire::Route,
-    action: &mut wire::RouteAction,
-) -> bool {
-    let cluster = cluster(scope, &to.destination, port);
-    action.cluster_specifier = Some(ClusterSpecifier::Cluster(cluster));
-    if let Some(changes) = &to.headers {
-        let authority = headers::apply(changes, route);
-        // What the rule says of the host goes before.
-        if !authority.is_empty() && action.host_rewrite_specifier.is_none() {
-            let literal = HostRewriteSpecifier::HostRewriteLiteral(authority);
-            action.host_rewrite_specifier = Some(literal);
-        }
-    }
-    add_hash(scope, &to.destination, action)
-}
-
-fn of_weight(
-    scope: &Scope,
-    to: &HttpDestination,
-    port: u16,
-    action: &mut wire::RouteAction,
-) -> wire::weighted_cluster::ClusterWeight {
-    let mut made = wire::weighted_cluster::ClusterWeight {
-        name: cluster(scope, &to.destination, port),
-        weight: number(u32::try_from(to.weight).unwrap_or_default()),
-        ..Default::default()
-    };
-    if let Some(changes) = &to.headers {
-        headers::apply_weighted(changes, &mut made);
-    }
-    add_hash(scope, &to.destination, action);
-    made
-}
-
-/// Adds what is hashed for a destination; whether there is a hash.
-fn add_hash(scope: &Scope, to: &Destination, action: &mut wire::RouteAction) -> bool {
-    let called = scope.outbound.service(&to.host);
-    let hash = called.and_then(|called| hash::of_destination(called, to));
-    action.hash_policy.extend(hash.and_then(hash::policy));
-    hash.is_some()
-}
-
-/// The port of a destination: as it says, or the caller's; of a gateway, whose own port says
-/// nothing about its hosts', the only one of the host.
-fn port_of(scope: &Scope, to: &Destination, port: u16) -> u16 {
-    let known = scope.outbound.service(&to.host);
-    let known = known.map(|called| called.service.ports.as_slice());
-    match (&to.port, scope.role, known) {
-        (Some(port), _, _) => u16::try_from(port.number).unwrap_or_default(),
-        (None, role, Some([only])) if role == Role::Router || port == 0 => only.number,
-        _ => port,
-    }
+    own.put(action);
 }
 
 /// The cluster of a destination; that of a host that is not known does not exist, and answers 503.
-pub(super) fn cluster(scope: &Scope, to: &Destination, port: u16) -> String {
-    let known = scope.outbound.service(&to.host);
-    // Another name of a host leads to the host.
-    let host = known.and_then(|called| called.service.alias_of.as_deref());
-    let number = port_of(scope, to, port);
-    names::outbound(number, &to.subset, host.unwrap_or(&to.host))
+pub(super) struct Cluster<'a> {
+    pub(super) port: String,
+    subset: &'a str,
+    pub(super) host: &'a str,
+    /// What requests are spread by.
+    hash: Option<&'a ConsistentHash>,
 }
 
-fn mirrors(scope: &Scope, rule: &HttpRoute, port: u16, action: &mut wire::RouteAction) {
+impl<'a> Cluster<'a> {
+    /// The port is as the destination says, or the caller's; of a gateway, whose own port says
+    /// nothing about its hosts', the only one of the host.
+    fn of(scope: &'a Scope, to: &'a Destination, port: u16) -> Self {
+        let known = scope.outbound.service(&to.host);
+        let ports = known.map(|called| called.service.ports.as_slice());
+        let number = match (&to.port, scope.role, ports) {
+            (Some(port), _, _) => u16::try_from(port.number).unwrap_or_default(),
+            (None, role, Some([only])) if role == Role::Router || port == 0 => only.number,
+            _ => port,
+        };
+        // Another name of a host leads to the host.
+        let host = known.and_then(|called| called.service.alias_of.as_deref());
+        Cluster {
+            port: number.to_string(),
+            subset: &to.subset,
+            host: host.unwrap_or(&to.host),
+            hash: known.and_then(|called| hash::of_destination(called, to)),
+        }
+    }
+
+    fn parts(&self) -> [&str; 6] {
+        names::outbound_parts(&self.port, self.subset, self.host)
+    }
+}
+
+fn put_weighted<'a>(
+    scope: &'a Scope,
+    to: impl Iterator<Item = &'a HttpDestination>,
+    port: u16,
+    action: &mut Writer,
+) {
+    let clusters = to.map(|to| {
+        let cluster = Cluster::of(scope, &to.destination, port);
+        hash::put(cluster.hash, action);
+        let mut made = wire::weighted_cluster::ClusterWeight {
+            name: cluster.parts().concat(),
+            weight: number(u32::try_from(to.weight).unwrap_or_default()),
+            ..Default::default()
+        };
+        if let Some(changes) = &to.headers {
+            headers::apply_weighted(changes, &mut made);
+        }
+        made
+    });
+    let clusters = wire::WeightedCluster {
+        clusters: clusters.collect(),
+        ..Default::default()
+    };
+    let own = wire::RouteAction {
+        cluster_specifier: Some(ClusterSpecifier::WeightedClusters(clusters)),
+        ..Default::default()
+    };
+    own.put(action);
+}
+
+fn put_mirrors(scope: &Scope, rule: &HttpRoute, port: u16, action: &mut Writer) {
     let mut add = |to: &Destination, share: Option<FractionalPercent>| {
         let share = share.unwrap_or_else(|| whole(100));
         // None at all, when none are wanted.
         if share.numerator > 0 {
-            action.request_mirror_policies.push(RequestMirrorPolicy {
-                cluster: cluster(scope, to, port),
+            let policy = RequestMirrorPolicy {
+                cluster: Cluster::of(scope, to, port).parts().concat(),
                 runtime_fraction: Some(RuntimeFractionalPercent {
                     default_value: Some(share),
                     ..Default::default()
@@ -221,7 +245,12 @@ fn mirrors(scope: &Scope, rule: &HttpRoute, port: u16, action: &mut wire::RouteA
                 trace_sampled: flag(false),
                 disable_shadow_host_suffix_append: true,
                 ..Default::default()
-            });
+            };
+            let own = wire::RouteAction {
+                request_mirror_policies: vec![policy],
+                ..Default::default()
+            };
+            own.put(action);
         }
     };
     if let Some(mirror) = &rule.mirror {

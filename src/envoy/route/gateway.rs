@@ -1,14 +1,17 @@
 //! Routes of gateways: of each set of servers whose routes have one name, the hosts that they admit.
 
 use std::borrow::Cow;
+use std::hash::{Hash, Hasher};
 use std::rc::Rc;
 use std::sync::Arc;
 
 use base::ObjectRef;
 use base::hash::Map;
+use bytes::Bytes;
 use mesh::{GatewayServer, Routing, Scope, is_wildcard};
 use proto::envoy::config::route::v3 as wire;
 use proto::pack::Put;
+use wire::virtual_host::TlsRequirementType;
 
 use super::fragment::{self, Names, Rest, Routes};
 use super::rule::{self, At};
@@ -16,75 +19,116 @@ use super::{Made, configuration, domains, hash, retry};
 
 pub(crate) fn all(scope: &Scope) -> Vec<Made> {
     let routes = scope.gateways.routes.iter();
-    let retries = retry::usual(scope);
+    let common = Common::new(scope);
     routes
-        .map(|(name, servers)| one(scope, name, servers, &retries))
+        .map(|(name, servers)| one(scope, name, servers, &common))
         .collect()
+}
+
+/// What the virtual hosts of all servers have in common.
+struct Common {
+    /// Retry policies that most routes have.
+    retries: Bytes,
+    /// What a host is but for names and routes.
+    plain: Bytes,
+    /// The same for one that is sent to TLS.
+    requiring_tls: Bytes,
+}
+
+impl Common {
+    fn new(scope: &Scope) -> Self {
+        let requiring = |tls: TlsRequirementType| {
+            let own = wire::VirtualHost {
+                include_request_attempt_count: super::making::counts_attempts(scope),
+                require_tls: tls as i32,
+                ..Default::default()
+            };
+            own.fields()
+        };
+        Common {
+            retries: retry::usual(scope),
+            plain: requiring(TlsRequirementType::None),
+            requiring_tls: requiring(TlsRequirementType::All),
+        }
+    }
 }
 
 /// What a host has to answer.
 #[derive(Default)]
 struct Host<'a> {
-    name: String,
+    name: Cow<'a, str>,
     /// Further hosts that have the same.
-    others: Vec<String>,
+    others: Vec<Cow<'a, str>>,
     port: u16,
-    /// Gateways and the VirtualServices with their routes, older ones first.
-    routes: Vec<(&'a str, &'a Routing, Rc<Routes>)>,
+    /// VirtualServices with their routes, which are made once for each Gateway; older ones first.
+    routes: Vec<(&'a Routing, Rc<Routes>)>,
     requires_tls: bool,
     /// Gateways that say so.
     redirecting: Vec<Arc<ObjectRef>>,
 }
 
-impl Host<'_> {
-    fn new(name: &str, port: u16) -> Self {
+impl<'a> Host<'a> {
+    fn new(name: Cow<'a, str>, port: u16) -> Self {
         Host {
-            name: name.to_owned(),
+            name,
             port,
             ..Host::default()
         }
     }
 
-    /// Hosts for which this is the same have the same routes, from the same VirtualServices.
-    fn sources(&self) -> (Vec<(&str, *const Routing)>, bool) {
-        let routes = self.routes.iter();
-        let of = routes.map(|(gateway, routing, _)| (*gateway, std::ptr::from_ref(*routing)));
-        (of.collect(), self.requires_tls)
-    }
-
-    fn made(self, scope: &Scope) -> fragment::Host {
-        use wire::virtual_host::TlsRequirementType;
-        let own = wire::VirtualHost {
-            include_request_attempt_count: super::making::counts_attempts(scope),
-            require_tls: if self.requires_tls {
-                TlsRequirementType::All as i32
-            } else {
-                TlsRequirementType::None as i32
-            },
-            ..Default::default()
+    fn made(self, scope: &Scope, common: &Common) -> fragment::Host {
+        let own = match self.requires_tls {
+            true => &common.requiring_tls,
+            false => &common.plain,
         };
-        let routes: Vec<&Routes> = self.routes.iter().map(|(_, _, routes)| &**routes).collect();
-        let origin = self.routes.iter();
-        let origin = origin.flat_map(|(_, routing, _)| {
-            let own = routing.origin.iter().cloned();
-            own.chain(hash::origin(scope, routing))
+        let routes: Vec<&Routes> = self.routes.iter().map(|(_, routes)| &**routes).collect();
+        let origin = self.routes.iter().flat_map(|(routing, _)| {
+            let own = routing.origin.iter();
+            own.chain(hash::origin(scope, routing)).cloned()
         });
         let rest = Rest::new(
             &routes,
-            own.fields(),
+            own.clone(),
             origin.chain(self.redirecting).collect(),
         );
-        let name = format!("{}:{}", self.name, self.port).into();
-        let domains = std::iter::once(self.name).chain(self.others);
+        let name = [&*self.name, ":", &self.port.to_string()].concat().into();
+        let domains = std::iter::once(&self.name).chain(&self.others);
         fragment::Host {
             name,
-            domains: Names::These(domains.map(Into::into).collect()),
+            domains: Names::These(domains.map(|name| (**name).into()).collect()),
             rest: rest.into(),
         }
     }
 }
 
-fn one(scope: &Scope, name: &str, servers: &[Arc<GatewayServer>], retries: &[u8]) -> Made {
+/// What a host has to answer, by which hosts with the same are found.
+struct Answers<'h, 'a>(&'h Host<'a>);
+
+impl Answers<'_, '_> {
+    fn parts(&self) -> (impl Iterator<Item = *const Routes>, bool) {
+        let routes = self.0.routes.iter().map(|(_, routes)| Rc::as_ptr(routes));
+        (routes, self.0.requires_tls)
+    }
+}
+
+impl PartialEq for Answers<'_, '_> {
+    fn eq(&self, other: &Self) -> bool {
+        let ((one, tls), (other, other_tls)) = (self.parts(), other.parts());
+        tls == other_tls && one.eq(other)
+    }
+}
+
+impl Eq for Answers<'_, '_> {}
+
+impl Hash for Answers<'_, '_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let (routes, tls) = self.parts();
+        routes.for_each(|routes| routes.addr().hash(state));
+        tls.hash(state);
+    }
+}
+
+fn one(scope: &Scope, name: &str, servers: &[Arc<GatewayServer>], common: &Common) -> Made {
     let mut hosts: Map<Cow<'_, str>, Host<'_>> = Map::default();
     let mut origin = Vec::new();
     // Routes of a VirtualService for a Gateway, which are made as for the first server that asks.
@@ -104,7 +148,7 @@ fn one(scope: &Scope, name: &str, servers: &[Arc<GatewayServer>], retries: &[u8]
                     gateway,
                     port: server.number,
                     ends_tls: server.tls().is_some(),
-                    retries,
+                    retries: &common.retries,
                 };
                 Rc::new(rule::of(scope, routing, at))
             });
@@ -116,8 +160,8 @@ fn one(scope: &Scope, name: &str, servers: &[Arc<GatewayServer>], retries: &[u8]
                 // Rules of several VirtualServices for one host add up, older ones first.
                 let entry = hosts
                     .entry(host.clone())
-                    .or_insert_with(|| Host::new(&host, server.number));
-                entry.routes.push((gateway, routing, routes.clone()));
+                    .or_insert_with(|| Host::new(host, server.number));
+                entry.routes.push((routing, routes.clone()));
                 entry.requires_tls |= redirects;
             }
         }
@@ -133,7 +177,7 @@ fn one(scope: &Scope, name: &str, servers: &[Arc<GatewayServer>], retries: &[u8]
                 };
                 let entry = hosts
                     .entry(host.clone())
-                    .or_insert_with(|| Host::new(&host, server.number));
+                    .or_insert_with(|| Host::new(host, server.number));
                 entry.requires_tls = true;
                 entry.redirecting.push(server.origin.clone());
             }
@@ -142,7 +186,7 @@ fn one(scope: &Scope, name: &str, servers: &[Arc<GatewayServer>], retries: &[u8]
     let hosts = hosts.into_values().collect();
     let hosts = collapsed(hosts).into_iter();
     let mut made = configuration(name.to_owned(), Vec::new());
-    let hosts: Vec<fragment::Host> = hosts.map(|host| host.made(scope)).collect();
+    let hosts: Vec<fragment::Host> = hosts.map(|host| host.made(scope, common)).collect();
     if hosts.is_empty() {
         // Without any host the answer is 404, not a refused connection.
         let port = servers.first().map_or(0, |server| server.number);
@@ -170,7 +214,7 @@ fn collapsed(mut hosts: Vec<Host<'_>>) -> Vec<Host<'_>> {
     let mut first: Map<_, usize> = Map::default();
     let mut places = Vec::with_capacity(hosts.len());
     for (place, host) in hosts.iter().enumerate() {
-        places.push(*first.entry(host.sources()).or_insert(place));
+        places.push(*first.entry(Answers(host)).or_insert(place));
     }
     drop(first);
     let mut kept: Vec<Option<Host<'_>>> = hosts.into_iter().map(Some).collect();

@@ -6,10 +6,13 @@ use api::networking::destination_rule::{ConsistentHash, TrafficPolicy};
 use api::networking::virtual_service::Destination;
 use base::ObjectRef;
 use mesh::{OutboundService, Routing, Scope};
+use proto::envoy::config::route::v3::RouteAction;
 use proto::envoy::config::route::v3::route_action::HashPolicy;
 use proto::envoy::config::route::v3::route_action::hash_policy::{
     ConnectionProperties, Cookie, CookieAttribute, Header, PolicySpecifier, QueryParameter,
 };
+use proto::pack::Put;
+use proto::writer::Writer;
 
 use crate::parts::span;
 
@@ -39,16 +42,17 @@ pub(super) fn of_destination<'a>(
 }
 
 /// The DestinationRules whose hashes the rules of a VirtualService take in.
-pub(super) fn origin(scope: &Scope, routing: &Routing) -> Vec<Arc<ObjectRef>> {
+pub(super) fn origin<'a>(
+    scope: &'a Scope,
+    routing: &'a Routing,
+) -> impl Iterator<Item = &'a Arc<ObjectRef>> {
     let rules = routing.spec.http.iter().flat_map(|rule| &rule.route);
     let hashed = rules.filter_map(|to| {
         let called = scope.outbound.service(&to.destination.host)?;
         of_destination(called, &to.destination)?;
         called.rule.as_ref()
     });
-    hashed
-        .flat_map(|rule| rule.origin.iter().cloned())
-        .collect()
+    hashed.flat_map(|rule| &rule.origin)
 }
 
 fn of_policy(policy: &TrafficPolicy) -> Option<&ConsistentHash> {
@@ -63,8 +67,19 @@ fn of_port(policy: &TrafficPolicy, port: u32) -> Option<&ConsistentHash> {
     own?.load_balancer.as_ref()?.consistent_hash.as_ref()
 }
 
+/// Writes a hash as a field of an action.
+pub(super) fn put(hash: Option<&ConsistentHash>, action: &mut Writer) {
+    if let Some(policy) = hash.and_then(policy) {
+        let own = RouteAction {
+            hash_policy: vec![policy],
+            ..Default::default()
+        };
+        own.put(action);
+    }
+}
+
 /// Envoy's form of it; nothing when it does not say what is hashed.
-pub(super) fn policy(hash: &ConsistentHash) -> Option<HashPolicy> {
+fn policy(hash: &ConsistentHash) -> Option<HashPolicy> {
     let specifier = if let Some(name) = &hash.http_header_name {
         PolicySpecifier::Header(Header {
             header_name: name.clone(),

@@ -5,6 +5,8 @@ use proto::envoy::config::core::v3::{
     HeaderValue, HeaderValueOption, header_value_option::HeaderAppendAction,
 };
 use proto::envoy::config::route::v3 as wire;
+use proto::pack::Put;
+use proto::writer::Writer;
 
 struct Changes {
     add: Vec<HeaderValueOption>,
@@ -12,14 +14,18 @@ struct Changes {
     authority: String,
 }
 
-/// Puts changes on a route, behind those that it has; gives the authority that requests get by them.
-pub(super) fn apply(headers: &Headers, route: &mut wire::Route) -> String {
+/// Writes changes as fields of a route; gives the authority that requests get by them.
+pub(super) fn put(headers: &Headers, route: &mut Writer) -> String {
     let request = of(&headers.request);
     let response = of(&headers.response);
-    route.request_headers_to_add.extend(request.add);
-    route.request_headers_to_remove.extend(request.remove);
-    route.response_headers_to_add.extend(response.add);
-    route.response_headers_to_remove.extend(response.remove);
+    let own = wire::Route {
+        request_headers_to_add: request.add,
+        request_headers_to_remove: request.remove,
+        response_headers_to_add: response.add,
+        response_headers_to_remove: response.remove,
+        ..Default::default()
+    };
+    own.put(route);
     request.authority
 }
 

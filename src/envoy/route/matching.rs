@@ -36,6 +36,16 @@ pub(super) fn takes_everything(made: &wire::RouteMatch) -> bool {
         && made.dynamic_metadata.is_empty()
 }
 
+/// The path that a match is for, as the name of an operation has it.
+pub(super) fn path(made: &wire::RouteMatch) -> [&str; 2] {
+    match &made.path_specifier {
+        Some(PathSpecifier::Prefix(prefix)) => [prefix, "*"],
+        Some(PathSpecifier::Path(path)) => [path, ""],
+        Some(PathSpecifier::SafeRegex(pattern)) => [&pattern.regex, ""],
+        _ => ["/*", ""],
+    }
+}
+
 pub(super) fn regex(pattern: &str) -> RegexMatcher {
     RegexMatcher {
         regex: pattern.to_owned(),
@@ -67,7 +77,7 @@ fn is_presence(condition: &StringMatch) -> bool {
 }
 
 pub(super) fn of(condition: &HttpMatch, semantics: Semantics) -> wire::RouteMatch {
-    let mut made = everything();
+    let mut made = wire::RouteMatch::default();
     for (name, value) in &condition.headers {
         match claim(name, value) {
             Some(matcher) => made.dynamic_metadata.push(matcher),

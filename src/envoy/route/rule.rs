@@ -5,6 +5,7 @@ use api::snapshot::selects;
 use bytes::Bytes;
 use mesh::{Routing, Scope};
 use proto::envoy::config::route::v3 as wire;
+use proto::google::protobuf::Any;
 use proto::pack::Put;
 use proto::writer::Writer;
 
@@ -28,21 +29,21 @@ pub(super) struct At<'a> {
     pub(super) retries: &'a [u8],
 }
 
-/// Field numbers of `VirtualHost`, `Route`, `RouteAction`, `Decorator`.
+/// Field numbers of `VirtualHost`, `Route`, `Decorator`.
 pub(super) const ROUTES: u32 = 3;
-pub(super) const ACTION: u32 = 2;
-pub(super) const CLUSTER: u32 = 1;
+const MATCH: u32 = 1;
+const METADATA: u32 = 4;
 const DECORATOR: u32 = 5;
+const NAME: u32 = 14;
+const STATISTICS: u32 = 19;
 const OPERATION: u32 = 1;
 
 /// Routes for a gateway, or for sidecars. Nothing behind a route that takes everything is reached.
 pub(super) fn of(scope: &Scope, routing: &Routing, at: At<'_>) -> Routes {
-    let metadata = wire::Route {
-        metadata: Some(metadata::config(&routing.origin[0])),
-        ..Default::default()
-    };
-    let metadata = metadata.fields();
-    let mut made = Writer::default();
+    let mut metadata = Writer::with_capacity(128);
+    metadata::put_config(METADATA, &routing.origin[0], &mut metadata);
+    let metadata = metadata.bytes();
+    let mut made = Writer::with_capacity(512);
     for rule in &routing.spec.http {
         let unconditional = rule.r#match.is_empty().then_some(None);
         let conditions = rule.r#match.iter().map(Some);
@@ -51,7 +52,7 @@ pub(super) fn of(scope: &Scope, routing: &Routing, at: At<'_>) -> Routes {
                 continue;
             }
             let start = made.len();
-            if put(scope, routing, rule, condition, at, &metadata, &mut made) {
+            if put(scope, routing, rule, condition, at, metadata, &mut made) {
                 let all = made.split_off(start);
                 return Routes {
                     some: made.finish(),
@@ -88,98 +89,76 @@ fn put(
     metadata: &[u8],
     into: &mut Writer,
 ) -> bool {
-    let own = condition.map_or("", |condition| condition.name.as_str());
     let matched = condition.map_or_else(matching::everything, |condition| {
         matching::of(condition, routing.semantics)
     });
-    let whole = matching::takes_everything(&matched);
-    let mut route = wire::Route {
-        name: if own.is_empty() {
-            rule.name.clone()
+    into.nested(ROUTES, |route| {
+        put_names(rule, condition, route);
+        route.nested(MATCH, |own| matched.put(own)).raw(metadata);
+        let changes = rule.headers.as_ref();
+        let authority = changes.map(|changes| headers::put(changes, route));
+        let mut cluster = None;
+        if let Some(to) = &rule.redirect {
+            put_answer(redirect::redirect(to, at.port, at.ends_tls), route);
+        } else if let Some(answer) = &rule.direct_response {
+            put_answer(redirect::answer(answer), route);
         } else {
-            format!("{}.{own}", rule.name)
-        },
-        r#match: Some(matched),
-        stat_prefix: condition.map_or_else(String::new, |condition| condition.stat_prefix.clone()),
-        ..Default::default()
-    };
-    let mut authority = String::new();
-    if let Some(changes) = &rule.headers {
-        authority = headers::apply(changes, &mut route);
-    }
-    let mut usual_retries = false;
-    if let Some(to) = &rule.redirect {
-        route.action = Some(redirect::redirect(to, at.port, at.ends_tls));
-    } else if let Some(answer) = &rule.direct_response {
-        route.action = Some(redirect::answer(answer));
-    } else {
-        usual_retries = action::apply(scope, rule, at.port, authority, &mut route);
-    }
-    if let Some(on_purpose) = &rule.fault {
-        let filter = fault::of(on_purpose);
-        route
-            .typed_per_filter_config
-            .insert(FAULT.to_owned(), filter);
-    }
-    if let Some(policy) = &rule.cors_policy {
-        let filter = cors::of(policy);
-        route
-            .typed_per_filter_config
-            .insert(CORS.to_owned(), filter);
-    }
-    let operation = operation(&route, &routing.name, at.port);
-    // What many routes have is encoded once, beside the action that its retry policy goes into.
-    let action = route.action.take();
-    into.nested(ROUTES, |into| {
-        match action {
-            Some(wire::route::Action::Route(action)) => {
-                into.nested(ACTION, |into| {
-                    action.put(into);
-                    if usual_retries {
-                        into.raw(at.retries);
-                    }
-                });
-            }
-            other => route.action = other,
+            cluster = action::put(scope, rule, at, authority.unwrap_or_default(), route);
         }
-        route.put(into);
-        into.raw(metadata);
-        put_operation(&[&operation], into);
+        if let Some(policy) = &rule.cors_policy {
+            put_filter(CORS, cors::of(policy), route);
+        }
+        if let Some(on_purpose) = &rule.fault {
+            put_filter(FAULT, fault::of(on_purpose), route);
+        }
+        // A trace calls it by the host of its one cluster, or else by the VirtualService.
+        let [path, rest] = matching::path(&matched);
+        match &cluster {
+            Some(own) => put_operation(&[own.host, ":", &own.port, path, rest], route),
+            None => {
+                let port = at.port.to_string();
+                put_operation(&[&routing.name, ":", &port, path, rest], route);
+            }
+        }
     });
-    whole
+    matching::takes_everything(&matched)
 }
 
-/// Writes what a trace calls a route.
+fn put_names(rule: &HttpRoute, condition: Option<&HttpMatch>, route: &mut Writer) {
+    let own = condition.map_or("", |condition| condition.name.as_str());
+    if !own.is_empty() {
+        route.joined(NAME, &[&rule.name, ".", own]);
+    } else if !rule.name.is_empty() {
+        route.text(NAME, &rule.name);
+    }
+    if let Some(condition) = condition
+        && !condition.stat_prefix.is_empty()
+    {
+        route.text(STATISTICS, &condition.stat_prefix);
+    }
+}
+
+/// Writes an answer that needs no upstream.
+pub(super) fn put_answer(answer: wire::route::Action, route: &mut Writer) {
+    let own = wire::Route {
+        action: Some(answer),
+        ..Default::default()
+    };
+    own.put(route);
+}
+
+/// Writes what a filter does otherwise on a route.
+fn put_filter(name: &str, settings: Any, route: &mut Writer) {
+    let own = wire::Route {
+        typed_per_filter_config: [(name.to_owned(), settings)].into(),
+        ..Default::default()
+    };
+    own.put(route);
+}
+
+/// Writes what a trace calls a route, of these parts.
 pub(super) fn put_operation(operation: &[&str], into: &mut Writer) {
     into.nested(DECORATOR, |decorator| {
         decorator.joined(OPERATION, operation);
     });
-}
-
-/// What a trace calls the route: the host of its one cluster, or else the VirtualService.
-fn operation(route: &wire::Route, name: &str, port: u16) -> String {
-    use wire::route_match::PathSpecifier;
-    let matched = route.r#match.as_ref();
-    let (path, rest) = match matched.and_then(|matched| matched.path_specifier.as_ref()) {
-        Some(PathSpecifier::Prefix(prefix)) => (prefix.as_str(), "*"),
-        Some(PathSpecifier::Path(path)) => (path.as_str(), ""),
-        Some(PathSpecifier::SafeRegex(pattern)) => (pattern.regex.as_str(), ""),
-        _ => ("/*", ""),
-    };
-    if let Some(wire::route::Action::Route(action)) = &route.action
-        && let Some(wire::route_action::ClusterSpecifier::Cluster(cluster)) =
-            &action.cluster_specifier
-    {
-        let mut parts = cluster.split('|');
-        if let (Some("outbound"), Some(port), Some(_), Some(host), None) = (
-            parts.next(),
-            parts.next(),
-            parts.next(),
-            parts.next(),
-            parts.next(),
-        ) {
-            return [host, ":", port, path, rest].concat();
-        }
-    }
-    format!("{name}:{port}{path}{rest}")
 }

@@ -20,7 +20,6 @@ use super::shares::{self, Wanted};
 use super::{action, domains, hash, matching, rule};
 use crate::listener::captured::elsewhere;
 use crate::names;
-use crate::parts::seconds;
 
 /// The virtual hosts of a port, by name. Port 0 stands for all ports: of a generic HTTP proxy, or of
 /// a unix socket. `only`: those of one service.
@@ -159,7 +158,7 @@ fn wrapped<'a>(
             by_port.insert(80, Vec::new());
         }
         let routes = Rc::new(routes);
-        let hashes: Rc<[_]> = hash::origin(scope, routing).into();
+        let hashes: Rc<[_]> = hash::origin(scope, routing).cloned().collect();
         for (number, served) in by_port {
             wrapped.push(Wrapper {
                 port: number,
@@ -194,11 +193,10 @@ pub(super) fn unknown(scope: &Scope) -> wire::VirtualHost {
     let to = |cluster: String| {
         wire::route::Action::Route(wire::RouteAction {
             cluster_specifier: Some(wire::route_action::ClusterSpecifier::Cluster(cluster)),
-            timeout: seconds(0),
             append_x_forwarded_host: Switch::is_on(
                 headers.and_then(|headers| headers.x_forwarded_host),
             ),
-            ..action::without_grpc_timeout()
+            ..action::unlimited()
         })
     };
     let (name, action) = match scope.outbound.policy {
