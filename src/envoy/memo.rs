@@ -193,6 +193,14 @@ impl<K: Eq + Hash, V> Results<K, V> {
         made
     }
 
+    /// Makes room for so many results when there are none yet.
+    pub(crate) fn expect(&self, count: usize) {
+        let mut known = self.0.borrow_mut();
+        if known.is_empty() {
+            known.reserve(count);
+        }
+    }
+
     #[cfg(test)]
     fn len(&self) -> usize {
         self.0.borrow().len()

@@ -2,6 +2,7 @@
 
 mod action;
 pub(crate) mod apart;
+mod at;
 mod cors;
 pub(crate) mod domains;
 mod fault;

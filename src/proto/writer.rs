@@ -31,8 +31,14 @@ impl Writer {
 
     /// Writes tag and length of a field whose content is written next.
     pub fn head(&mut self, number: u32, length: usize) -> &mut Self {
-        encode_key(number, WireType::LengthDelimited, &mut self.0);
-        encode_varint(length as u64, &mut self.0);
+        if number < 16 && length < 128 {
+            // Of most fields both fit one byte.
+            let key = number << 3 | WireType::LengthDelimited as u32;
+            self.0.extend_from_slice(&[key as u8, length as u8]);
+        } else {
+            encode_key(number, WireType::LengthDelimited, &mut self.0);
+            encode_varint(length as u64, &mut self.0);
+        }
         self
     }
 

@@ -15,8 +15,8 @@ use proto::pack::Put;
 use proto::writer::Writer;
 use wire::route_action::{ClusterSpecifier, HostRewriteSpecifier, RequestMirrorPolicy};
 
-use super::rule::{self, At};
-use super::{hash, headers, matching, retry};
+use super::at::At;
+use super::{hash, headers, matching, retry, rule};
 use crate::names;
 use crate::parts::{flag, number, seconds, span};
 
@@ -40,29 +40,20 @@ fn limited(timeout: Option<Duration>) -> wire::RouteAction {
     }
 }
 
-/// Writes the route of a service without a VirtualService, as a field of a virtual host; `rest` is
-/// [`rest_of_default`].
-pub(super) fn put_default(called: &OutboundService, port: u16, rest: &[u8], into: &mut Writer) {
+/// Writes the route of a service without a VirtualService, as a field of a virtual host; `retries` is
+/// [`retry::usual`].
+pub(super) fn put_default(called: &OutboundService, port: u16, retries: &[u8], into: &mut Writer) {
     let host = called.service.id.host.as_str();
     let hash = hash::of_service(called, port);
     let port = port.to_string();
     into.nested(rule::ROUTES, |route| {
         route.raw(&EVERYTHING).nested(ACTION, |action| {
             action.joined(CLUSTER, &names::outbound_parts(&port, "", host));
-            action.raw(rest);
+            action.raw(&UNLIMITED).raw(retries);
             hash::put(hash, action);
         });
         rule::put_operation(&[host, ":", &port, "/*"], route);
     });
-}
-
-/// What all such routes lead to but for the cluster.
-pub(super) fn rest_of_default(scope: &Scope) -> Bytes {
-    let action = wire::RouteAction {
-        retry_policy: retry::of(scope, None, false),
-        ..unlimited()
-    };
-    action.fields()
 }
 
 /// A route that takes every request, but for where it leads.
@@ -83,7 +74,7 @@ static UNLIMITED: LazyLock<Bytes> = LazyLock::new(|| unlimited().fields());
 pub(super) fn put<'a>(
     scope: &'a Scope,
     rule: &'a HttpRoute,
-    at: At<'_>,
+    at: &At<'_>,
     mut authority: String,
     route: &mut Writer,
 ) -> Option<Cluster<'a>> {
@@ -113,14 +104,14 @@ pub(super) fn put<'a>(
             authority = own;
         }
     }
-    let only = only.map(|only| Cluster::of(scope, &only.destination, at.port));
+    let only = only.map(|only| Cluster::of(scope, &only.destination, at));
     route.nested(ACTION, |action| {
         match &only {
             Some(cluster) => {
                 action.joined(CLUSTER, &cluster.parts());
                 hash::put(cluster.hash, action);
             }
-            None => put_weighted(scope, weighted, at.port, action),
+            None => put_weighted(scope, weighted, at, action),
         }
         match rule.timeout {
             None => {
@@ -129,7 +120,7 @@ pub(super) fn put<'a>(
             some => limited(some).put(action),
         }
         put_rewrite(rule, authority, action);
-        put_mirrors(scope, rule, at.port, action);
+        put_mirrors(scope, rule, at, action);
         let hashed = only.as_ref().is_some_and(|only| only.hash.is_some());
         if rule.retries.is_none() && !hashed {
             action.raw(at.retries);
@@ -178,13 +169,13 @@ pub(super) struct Cluster<'a> {
 impl<'a> Cluster<'a> {
     /// The port is as the destination says, or the caller's; of a gateway, whose own port says
     /// nothing about its hosts', the only one of the host.
-    fn of(scope: &'a Scope, to: &'a Destination, port: u16) -> Self {
+    fn of(scope: &'a Scope, to: &'a Destination, at: &At<'_>) -> Self {
         let known = scope.outbound.service(&to.host);
         let ports = known.map(|called| called.service.ports.as_slice());
         let number = match (&to.port, scope.role, ports) {
             (Some(port), _, _) => u16::try_from(port.number).unwrap_or_default(),
-            (None, role, Some([only])) if role == Role::Router || port == 0 => only.number,
-            _ => port,
+            (None, role, Some([only])) if role == Role::Router || at.port() == 0 => only.number,
+            _ => at.port(),
         };
         // Another name of a host leads to the host.
         let host = known.and_then(|called| called.service.alias_of.as_deref());
@@ -204,11 +195,11 @@ impl<'a> Cluster<'a> {
 fn put_weighted<'a>(
     scope: &'a Scope,
     to: impl Iterator<Item = &'a HttpDestination>,
-    port: u16,
+    at: &At<'_>,
     action: &mut Writer,
 ) {
     let clusters = to.map(|to| {
-        let cluster = Cluster::of(scope, &to.destination, port);
+        let cluster = Cluster::of(scope, &to.destination, at);
         hash::put(cluster.hash, action);
         let mut made = wire::weighted_cluster::ClusterWeight {
             name: cluster.parts().concat(),
@@ -231,13 +222,13 @@ fn put_weighted<'a>(
     own.put(action);
 }
 
-fn put_mirrors(scope: &Scope, rule: &HttpRoute, port: u16, action: &mut Writer) {
+fn put_mirrors(scope: &Scope, rule: &HttpRoute, at: &At<'_>, action: &mut Writer) {
     let mut add = |to: &Destination, share: Option<FractionalPercent>| {
         let share = share.unwrap_or_else(|| whole(100));
         // None at all, when none are wanted.
         if share.numerator > 0 {
             let policy = RequestMirrorPolicy {
-                cluster: Cluster::of(scope, to, port).parts().concat(),
+                cluster: Cluster::of(scope, to, at).parts().concat(),
                 runtime_fraction: Some(RuntimeFractionalPercent {
                     default_value: Some(share),
                     ..Default::default()

@@ -81,6 +81,8 @@ pub(crate) struct Routes {
     pub(super) some: Bytes,
     /// The one that takes everything.
     pub(super) all: Bytes,
+    /// The DestinationRules whose hashes they take in.
+    pub(super) hashes: Vec<Arc<ObjectRef>>,
 }
 
 impl Routes {
@@ -92,7 +94,8 @@ impl Routes {
 /// All of it but its name and domains, encoded in parts that others may have too.
 #[derive(Debug)]
 pub(crate) struct Rest {
-    parts: Vec<Bytes>,
+    routes: Vec<Bytes>,
+    own: Bytes,
     length: usize,
     pub(crate) origin: Vec<Arc<ObjectRef>>,
 }
@@ -101,30 +104,24 @@ impl Rest {
     /// A host without name and domains, of which `own` is all but the routes. What takes everything
     /// would hide the routes behind it, so it goes last.
     pub(crate) fn new(routes: &[&Routes], own: Bytes, origin: Vec<Arc<ObjectRef>>) -> Self {
-        let parts = routes.iter().map(|routes| &routes.some);
-        let parts = parts.chain(routes.iter().map(|routes| &routes.all));
-        let parts = parts.chain([&own]).filter(|part| !part.is_empty());
-        let parts: Vec<Bytes> = parts.cloned().collect();
+        let some = routes.iter().map(|routes| &routes.some);
+        let all = routes.iter().map(|routes| &routes.all);
+        let parts = some.chain(all).filter(|part| !part.is_empty());
+        let routes: Vec<Bytes> = parts.cloned().collect();
+        let length = routes.iter().map(Bytes::len).sum::<usize>() + own.len();
         Rest {
-            length: parts.iter().map(Bytes::len).sum(),
-            parts,
-            origin,
-        }
-    }
-
-    /// One that nothing else has a part of, encoded.
-    pub(super) fn whole(bytes: Bytes, origin: Vec<Arc<ObjectRef>>) -> Self {
-        Rest {
-            length: bytes.len(),
-            parts: vec![bytes],
+            routes,
+            own,
+            length,
             origin,
         }
     }
 
     fn put(&self, into: &mut Writer) {
-        for part in &self.parts {
+        for part in &self.routes {
             into.raw(part);
         }
+        into.raw(&self.own);
     }
 }
 

@@ -13,9 +13,9 @@ use proto::envoy::config::route::v3 as wire;
 use proto::pack::Put;
 use wire::virtual_host::TlsRequirementType;
 
+use super::at::{Known, Place};
 use super::fragment::{self, Names, Rest, Routes};
-use super::rule::{self, At};
-use super::{Made, configuration, domains, hash, retry};
+use super::{Made, configuration, domains};
 
 pub(crate) fn all(scope: &Scope) -> Vec<Made> {
     let routes = scope.gateways.routes.iter();
@@ -26,17 +26,17 @@ pub(crate) fn all(scope: &Scope) -> Vec<Made> {
 }
 
 /// What the virtual hosts of all servers have in common.
-struct Common {
-    /// Retry policies that most routes have.
-    retries: Bytes,
+struct Common<'a> {
+    /// Routes of VirtualServices.
+    known: Known<'a>,
     /// What a host is but for names and routes.
     plain: Bytes,
     /// The same for one that is sent to TLS.
     requiring_tls: Bytes,
 }
 
-impl Common {
-    fn new(scope: &Scope) -> Self {
+impl<'a> Common<'a> {
+    fn new(scope: &'a Scope) -> Self {
         let requiring = |tls: TlsRequirementType| {
             let own = wire::VirtualHost {
                 include_request_attempt_count: super::making::counts_attempts(scope),
@@ -46,7 +46,7 @@ impl Common {
             own.fields()
         };
         Common {
-            retries: retry::usual(scope),
+            known: Known::new(scope),
             plain: requiring(TlsRequirementType::None),
             requiring_tls: requiring(TlsRequirementType::All),
         }
@@ -76,15 +76,15 @@ impl<'a> Host<'a> {
         }
     }
 
-    fn made(self, scope: &Scope, common: &Common) -> fragment::Host {
+    fn made(self, common: &Common<'_>) -> fragment::Host {
         let own = match self.requires_tls {
             true => &common.requiring_tls,
             false => &common.plain,
         };
         let routes: Vec<&Routes> = self.routes.iter().map(|(_, routes)| &**routes).collect();
-        let origin = self.routes.iter().flat_map(|(routing, _)| {
+        let origin = self.routes.iter().flat_map(|(routing, routes)| {
             let own = routing.origin.iter();
-            own.chain(hash::origin(scope, routing)).cloned()
+            own.chain(&routes.hashes).cloned()
         });
         let rest = Rest::new(
             &routes,
@@ -128,11 +128,16 @@ impl Hash for Answers<'_, '_> {
     }
 }
 
-fn one(scope: &Scope, name: &str, servers: &[Arc<GatewayServer>], common: &Common) -> Made {
+fn one<'a>(
+    scope: &'a Scope,
+    name: &str,
+    servers: &'a [Arc<GatewayServer>],
+    common: &Common<'a>,
+) -> Made {
     let mut hosts: Map<Cow<'_, str>, Host<'_>> = Map::default();
     let mut origin = Vec::new();
     // Routes of a VirtualService for a Gateway, which are made as for the first server that asks.
-    let mut known: Map<(&str, *const Routing), Rc<Routes>> = Map::default();
+    let mut of_gateway: Map<(&str, *const Routing), Rc<Routes>> = Map::default();
     for server in servers {
         origin.push(server.origin.clone());
         let redirects = server.tls().is_some_and(|tls| tls.https_redirect);
@@ -142,15 +147,14 @@ fn one(scope: &Scope, name: &str, servers: &[Arc<GatewayServer>], common: &Commo
                 continue;
             }
             let gateway = server.gateway.as_str();
-            let routes = known.entry((gateway, Arc::as_ptr(routing)));
+            let routes = of_gateway.entry((gateway, Arc::as_ptr(routing)));
             let routes = routes.or_insert_with(|| {
-                let at = At {
+                let place = Place {
                     gateway,
                     port: server.number,
                     ends_tls: server.tls().is_some(),
-                    retries: &common.retries,
                 };
-                Rc::new(rule::of(scope, routing, at))
+                common.known.routes(scope, routing, place)
             });
             if routes.is_empty() {
                 continue;
@@ -186,7 +190,7 @@ fn one(scope: &Scope, name: &str, servers: &[Arc<GatewayServer>], common: &Commo
     let hosts = hosts.into_values().collect();
     let hosts = collapsed(hosts).into_iter();
     let mut made = configuration(name.to_owned(), Vec::new());
-    let hosts: Vec<fragment::Host> = hosts.map(|host| host.made(scope, common)).collect();
+    let hosts: Vec<fragment::Host> = hosts.map(|host| host.made(common)).collect();
     if hosts.is_empty() {
         // Without any host the answer is 404, not a refused connection.
         let port = servers.first().map_or(0, |server| server.number);

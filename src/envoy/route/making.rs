@@ -13,9 +13,10 @@ use proto::envoy::config::route::v3 as wire;
 use proto::pack::Put;
 use proto::writer::Writer;
 
+use super::at::Known;
 use super::domains::{Caller, Domains};
 use super::fragment::Rest;
-use super::{action, domains, hash, retry, session};
+use super::{action, domains, hash, session};
 use crate::memo::{Memo, Same};
 use crate::narrow;
 
@@ -27,10 +28,8 @@ pub(super) struct Making<'a> {
     bare: Same<Scope>,
     /// What domains depend on.
     named: Same<Caller>,
-    /// What default routes lead to, but for the cluster.
-    default: Bytes,
-    /// Retry policies that most routes of VirtualServices have.
-    pub(super) retries: Bytes,
+    /// Routes of VirtualServices.
+    pub(super) known: Known<'a>,
     /// What most virtual hosts are but for names and routes.
     plain: Bytes,
     /// Services of egress listeners by host, where single ones are asked for.
@@ -46,8 +45,7 @@ impl<'a> Making<'a> {
         Making {
             scope,
             memo,
-            default: action::rest_of_default(&bare.0),
-            retries: retry::usual(&bare.0),
+            known: Known::new(&bare.0),
             plain: plain(&bare.0).fields(),
             bare,
             named: memo.caller(narrow::for_domains(scope)),
@@ -70,6 +68,12 @@ impl<'a> Making<'a> {
         seen.get(&*domains::lower(host))
             .cloned()
             .unwrap_or_default()
+    }
+
+    /// Says that so many services are asked for.
+    pub(super) fn expect(&self, count: usize) {
+        self.memo.domains.expect(count);
+        self.memo.defaults.expect(count);
     }
 
     /// The forms in which callers may name a service; with a port, each also with that.
@@ -99,14 +103,15 @@ impl<'a> Making<'a> {
         self.memo.defaults.get_or(key, || {
             let host = &called.service.id.host;
             let own = self.own(Some(called));
-            let length = self.default.len() + own.len() + 2 * host.len() + 64;
+            let retries = &self.known.retries;
+            let length = retries.len() + own.len() + 2 * host.len() + 96;
             let mut rest = Writer::with_capacity(length);
-            action::put_default(called, port, &self.default, &mut rest);
+            action::put_default(called, port, retries, &mut rest);
             rest.raw(&own);
             let mut origin = vec![called.service.origin.clone()];
             let hash = hash::of_service(called, port).and(called.rule.as_ref());
             origin.extend(hash.iter().flat_map(|rule| rule.origin.iter().cloned()));
-            Arc::new(Rest::whole(rest.finish(), origin))
+            Arc::new(Rest::new(&[], rest.finish(), origin))
         })
     }
 }

@@ -9,25 +9,13 @@ use proto::google::protobuf::Any;
 use proto::pack::Put;
 use proto::writer::Writer;
 
+use super::at::At;
 use super::fragment::Routes;
-use super::{action, cors, fault, headers, matching, redirect};
+use super::{action, cors, fault, hash, headers, matching, redirect};
 use crate::metadata;
 
 const CORS: &str = "envoy.filters.http.cors";
 const FAULT: &str = "envoy.filters.http.fault";
-
-/// Where routes are for.
-#[derive(Clone, Copy)]
-pub(super) struct At<'a> {
-    /// The gateway as `namespace/name`, or [`MESH_GATEWAY`].
-    pub(super) gateway: &'a str,
-    /// The port that callers know.
-    pub(super) port: u16,
-    /// Whether TLS ends there.
-    pub(super) ends_tls: bool,
-    /// [`retry::usual`](super::retry::usual), made once for all.
-    pub(super) retries: &'a [u8],
-}
 
 /// Field numbers of `VirtualHost`, `Route`, `Decorator`.
 pub(super) const ROUTES: u32 = 3;
@@ -39,12 +27,16 @@ const STATISTICS: u32 = 19;
 const OPERATION: u32 = 1;
 
 /// Routes for a gateway, or for sidecars. Nothing behind a route that takes everything is reached.
-pub(super) fn of(scope: &Scope, routing: &Routing, at: At<'_>) -> Routes {
+pub(super) fn of(scope: &Scope, routing: &Routing, at: &At<'_>) -> Routes {
     let mut metadata = Writer::with_capacity(128);
     metadata::put_config(METADATA, &routing.origin[0], &mut metadata);
     let metadata = metadata.bytes();
-    let mut made = Writer::with_capacity(512);
-    for rule in &routing.spec.http {
+    let rules = routing.spec.http.iter();
+    let count: usize = rules.map(|rule| rule.r#match.len().max(1)).sum();
+    // Names and paths take some 200 bytes of a route.
+    let mut made = Writer::with_capacity(count * (metadata.len() + at.retries.len() + 200));
+    let mut all = Bytes::new();
+    'rules: for rule in &routing.spec.http {
         let unconditional = rule.r#match.is_empty().then_some(None);
         let conditions = rule.r#match.iter().map(Some);
         for condition in unconditional.into_iter().chain(conditions) {
@@ -53,30 +45,28 @@ pub(super) fn of(scope: &Scope, routing: &Routing, at: At<'_>) -> Routes {
             }
             let start = made.len();
             if put(scope, routing, rule, condition, at, metadata, &mut made) {
-                let all = made.split_off(start);
-                return Routes {
-                    some: made.finish(),
-                    all,
-                };
+                all = made.split_off(start);
+                break 'rules;
             }
         }
     }
     Routes {
         some: made.finish(),
-        all: Bytes::new(),
+        all,
+        hashes: hash::origin(scope, routing).cloned().collect(),
     }
 }
 
 /// The conditions on the caller. A condition that names gateways says nothing of workloads.
-fn applies(scope: &Scope, condition: &HttpMatch, at: At<'_>) -> bool {
+fn applies(scope: &Scope, condition: &HttpMatch, at: &At<'_>) -> bool {
     let caller = if condition.gateways.is_empty() {
         selects(&condition.source_labels, &scope.workload.labels)
             && (condition.source_namespace.is_empty()
                 || condition.source_namespace == scope.workload.namespace)
     } else {
-        condition.gateways.iter().any(|name| name == at.gateway)
+        condition.gateways.iter().any(|name| name == at.gateway())
     };
-    caller && (condition.port == 0 || condition.port == u32::from(at.port))
+    caller && (condition.port == 0 || condition.port == u32::from(at.port()))
 }
 
 /// Writes one route; says whether it takes everything.
@@ -85,7 +75,7 @@ fn put(
     routing: &Routing,
     rule: &HttpRoute,
     condition: Option<&HttpMatch>,
-    at: At<'_>,
+    at: &At<'_>,
     metadata: &[u8],
     into: &mut Writer,
 ) -> bool {
@@ -99,7 +89,7 @@ fn put(
         let authority = changes.map(|changes| headers::put(changes, route));
         let mut cluster = None;
         if let Some(to) = &rule.redirect {
-            put_answer(redirect::redirect(to, at.port, at.ends_tls), route);
+            put_answer(redirect::redirect(to, at.port(), at.ends_tls()), route);
         } else if let Some(answer) = &rule.direct_response {
             put_answer(redirect::answer(answer), route);
         } else {
@@ -116,7 +106,7 @@ fn put(
         match &cluster {
             Some(own) => put_operation(&[own.host, ":", &own.port, path, rest], route),
             None => {
-                let port = at.port.to_string();
+                let port = at.port().to_string();
                 put_operation(&[&routing.name, ":", &port, path, rest], route);
             }
         }

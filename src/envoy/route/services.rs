@@ -64,6 +64,11 @@ impl<'a> OfPort<'a> {
         found
     }
 
+    /// How many there are, with those that do not count.
+    pub(super) fn len(&self) -> usize {
+        self.services.len()
+    }
+
     fn get(&self, host: &str) -> Option<&'a Arc<OutboundService>> {
         let place = self.places.get(host);
         place.map(|place| self.services[*place].called)

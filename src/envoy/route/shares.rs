@@ -40,7 +40,7 @@ pub(super) fn of<'a>(
     let mut free: Vec<&str> = Vec::new();
     let shares = wanted.zip(&forms).map(|(wanted, forms)| {
         let name = (&*wanted.literal, wanted.port);
-        if served.contains(&name) {
+        if !served.insert(name) {
             return None;
         }
         let share = match forms {
@@ -59,8 +59,8 @@ pub(super) fn of<'a>(
                 Names::some(forms, &free)
             }
         };
-        if share.is_some() {
-            served.insert(name);
+        if share.is_none() {
+            served.remove(&name);
         }
         share
     });

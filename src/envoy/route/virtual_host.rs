@@ -7,17 +7,16 @@ use std::sync::Arc;
 
 use api::networking::sidecar::OutboundMode;
 use api::proxy_config::Switch;
-use base::ObjectRef;
 use base::hash::Set;
 use mesh::{Egress, MESH_GATEWAY, OutboundService, Routing, Scope};
 use proto::envoy::config::route::v3 as wire;
 
+use super::at::Place;
 use super::fragment::{Host, Names, Rest, Routes};
 use super::making::{Making, counts_attempts};
-use super::rule::At;
 use super::services::{OfPort, http_ports, split};
 use super::shares::{self, Wanted};
-use super::{action, domains, hash, matching, rule};
+use super::{action, domains, matching};
 use crate::listener::captured::elsewhere;
 use crate::names;
 
@@ -36,7 +35,7 @@ pub(super) fn of_port<'a>(
     let wrapped = wrapped(making, view, &services, port, only.is_some());
     let routed = wrapped.iter().flat_map(|wrapper| &wrapper.served);
     let routed: Set<&str> = routed.map(|called| &*called.service.id.host).collect();
-    let mut all: Vec<(Wanted<'_>, Routed<'_>)> = Vec::new();
+    let mut all: Vec<(Wanted<'_>, Routed<'_>)> = Vec::with_capacity(services.len());
     for wrapper in &wrapped {
         let free = wrapper.free.iter();
         let free = free.map(|host| (domains::lower(host), None));
@@ -65,16 +64,18 @@ pub(super) fn of_port<'a>(
             (wanted, Routed::Plainly(called))
         }));
     }
+    making.expect(all.len());
     let shares = shares::of(making, port, all.iter().map(|(wanted, _)| wanted));
     let mut hosts: Vec<(u16, Host)> = Vec::with_capacity(all.len());
+    let mut name = String::new();
     for ((wanted, routed), share) in all.iter().zip(shares) {
         let Some(domains) = share else {
             continue;
         };
+        name.clear();
+        name.extend([&*wanted.literal, ":", &wanted.port.to_string()]);
         let made = Host {
-            name: [&*wanted.literal, ":", &wanted.port.to_string()]
-                .concat()
-                .into(),
+            name: name.as_str().into(),
             domains,
             rest: match routed {
                 Routed::By(wrapper) => wrapper.rest(making, wanted.called),
@@ -105,14 +106,17 @@ struct Wrapper<'a> {
     served: Vec<&'a Arc<OutboundService>>,
     routes: Rc<Routes>,
     routing: &'a Routing,
-    /// The DestinationRules whose hashes the routes take in.
-    hashes: Rc<[Arc<ObjectRef>]>,
 }
 
 impl Wrapper<'_> {
     fn rest(&self, making: &Making<'_>, called: Option<&Arc<OutboundService>>) -> Arc<Rest> {
         let own = called.map(|called| called.service.origin.clone());
-        let led = self.routing.origin.iter().chain(&*self.hashes).cloned();
+        let led = self
+            .routing
+            .origin
+            .iter()
+            .chain(&self.routes.hashes)
+            .cloned();
         let host = making.own(called.map(AsRef::as_ref));
         let origin = own.into_iter().chain(led).collect();
         Arc::new(Rest::new(&[&self.routes], host, origin))
@@ -134,13 +138,12 @@ fn wrapped<'a>(
         if port != 80 && !routing.spec.hosts.iter().any(|host| services.has(host)) {
             continue;
         }
-        let at = At {
+        let place = Place {
             gateway: MESH_GATEWAY,
             port,
             ends_tls: false,
-            retries: &making.retries,
         };
-        let routes = rule::of(scope, routing, at);
+        let routes = making.known.routes(scope, routing, place);
         if routes.is_empty() {
             continue;
         }
@@ -157,8 +160,6 @@ fn wrapped<'a>(
             }
             by_port.insert(80, Vec::new());
         }
-        let routes = Rc::new(routes);
-        let hashes: Rc<[_]> = hash::origin(scope, routing).cloned().collect();
         for (number, served) in by_port {
             wrapped.push(Wrapper {
                 port: number,
@@ -166,7 +167,6 @@ fn wrapped<'a>(
                 served,
                 routes: routes.clone(),
                 routing,
-                hashes: hashes.clone(),
             });
         }
     }
