@@ -8,7 +8,7 @@ use std::sync::Arc;
 use base::hash::Set;
 use mesh::OutboundService;
 
-use super::domains::{Domain, lower};
+use super::domains::lower;
 use super::fragment::Names;
 use super::making::Making;
 
@@ -49,13 +49,13 @@ pub(super) fn of<'a>(
                 is_free.then(|| Names::These(vec![(*wanted.literal).into()]))
             }
             Some(forms) => {
-                let outdone = |domain: &Domain<'_>| domain.is_other && known.has(domain.text);
-                let own = forms.0.iter().filter(|domain| !outdone(domain));
                 free.clear();
-                free.extend(
-                    own.map(|own| own.text)
-                        .filter(|own| taken.insert(lower(own))),
-                );
+                for domain in forms.0.iter() {
+                    let outdone = domain.is_other && known.has(domain.text);
+                    if !outdone && taken.insert(lower(domain.text)) {
+                        free.push(domain.text);
+                    }
+                }
                 Names::some(forms, &free)
             }
         };

@@ -111,14 +111,9 @@ struct Wrapper<'a> {
 impl Wrapper<'_> {
     fn rest(&self, making: &Making<'_>, called: Option<&Arc<OutboundService>>) -> Arc<Rest> {
         let own = called.map(|called| called.service.origin.clone());
-        let led = self
-            .routing
-            .origin
-            .iter()
-            .chain(&self.routes.hashes)
-            .cloned();
+        let led = self.routing.origin.iter().chain(&self.routes.hashes);
         let host = making.own(called.map(AsRef::as_ref));
-        let origin = own.into_iter().chain(led).collect();
+        let origin = own.into_iter().chain(led.cloned()).collect();
         Arc::new(Rest::new(&[&self.routes], host, origin))
     }
 }
