@@ -137,13 +137,13 @@ fn put_control_plane(into: &mut BytesMut, number: u32, identifier: &str) {
 }
 
 /// Puts a field of bytes or text.
-pub fn put(into: &mut impl BufMut, number: u32, value: &[u8]) {
+fn put(into: &mut impl BufMut, number: u32, value: &[u8]) {
     put_head(into, number, value.len());
     into.put_slice(value);
 }
 
 /// Puts tag and length of a length-delimited field.
-pub fn put_head(into: &mut impl BufMut, number: u32, length: usize) {
+fn put_head(into: &mut impl BufMut, number: u32, length: usize) {
     prost::encoding::encode_key(number, prost::encoding::WireType::LengthDelimited, into);
     prost::encoding::encode_varint(length as u64, into);
 }
