@@ -75,7 +75,7 @@ fn of_name<'a>(scope: &'a Scope, name: &str, making: &making::Making<'a>) -> Mad
         Some(host) => {
             hosts.retain(|made| made.domains.iter().any(|domain| domain == host));
             for made in &mut hosts {
-                made.domains = fragment::Names::These(vec!["*".into()]);
+                made.domains = fragment::Names::Any;
             }
         }
         None => own.push(virtual_host::unknown(scope)),

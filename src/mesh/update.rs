@@ -166,7 +166,7 @@ pub fn update(mesh: &Mesh, snapshot: &Snapshot) -> (Mesh, Vec<Problem>) {
             after.telemetry = telemetry.into();
         }
     }
-    if *snapshot.mesh != *mesh.config {
+    if !same_or_equal(&snapshot.mesh, &mesh.config) {
         after.config = snapshot.mesh.clone();
     }
     let providers = &after.config.extension_providers;

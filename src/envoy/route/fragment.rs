@@ -36,6 +36,8 @@ pub(crate) enum Names {
     All(Same<Domains>),
     /// These.
     These(Vec<Arc<str>>),
+    /// Whatever is called.
+    Any,
 }
 
 impl Names {
@@ -55,9 +57,11 @@ impl Names {
         let (all, these) = match self {
             Names::All(of) => (Some(of.0.iter()), &[][..]),
             Names::These(these) => (None, &these[..]),
+            Names::Any => (None, &[][..]),
         };
         let all = all.into_iter().flatten().map(|domain| domain.text);
-        all.chain(these.iter().map(AsRef::as_ref))
+        let any = matches!(self, Names::Any).then_some("*");
+        all.chain(these.iter().map(AsRef::as_ref)).chain(any)
     }
 
     /// How many bytes they take in a virtual host.

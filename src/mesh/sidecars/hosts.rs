@@ -13,6 +13,8 @@ const ANY: &str = "*";
 #[derive(Clone, Debug, Default)]
 pub(super) struct Hosts {
     by_namespace: BTreeMap<String, Entries>,
+    /// Whether all of all namespaces are taken in, as without any Sidecar.
+    everything: bool,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -51,6 +53,12 @@ impl Hosts {
             }
             known.all.push(host.to_owned());
         }
+        let any = hosts.by_namespace.get(ANY);
+        hosts.everything = any.is_some_and(|entries| entries.all.iter().any(|own| own == ANY))
+            && hosts
+                .by_namespace
+                .values()
+                .all(|entries| entries.excluded.is_empty());
         hosts
     }
 
@@ -68,7 +76,9 @@ impl Hosts {
     /// Whether a service is taken in by name.
     pub(super) fn takes(&self, service: &Service) -> bool {
         let (namespace, host) = (service.id.namespace.as_str(), service.id.host.as_str());
-        !self.excludes(namespace, host) && self.of(namespace).any(|entries| entries.hold(host))
+        self.everything
+            || !self.excludes(namespace, host)
+                && self.of(namespace).any(|entries| entries.hold(host))
     }
 
     /// Whether a host is among those of any entry, as an alias of a service must be.
