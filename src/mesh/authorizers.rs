@@ -6,8 +6,8 @@ use std::sync::Arc;
 use api::duration::Duration;
 use api::mesh_config::{ExtAuthzHttp, ExtensionProvider, MeshConfig, RequestBody};
 
+use crate::Destination;
 use crate::providers::Directory;
-use crate::{Destination, Service};
 
 /// Who decides about calls.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,11 +39,10 @@ pub enum Asked {
 pub(crate) type Authorizers = BTreeMap<String, Result<Arc<Authorizer>, String>>;
 
 /// Those that a mesh configuration names.
-pub(crate) fn collect(config: &MeshConfig, services: &[Arc<Service>]) -> Authorizers {
-    let directory = Directory::of(config, services);
+pub(crate) fn collect(config: &MeshConfig, places: &Directory) -> Authorizers {
     let mut found = Authorizers::new();
     for provider in &config.extension_providers {
-        let Some(made) = authorizer(provider, &directory) else {
+        let Some(made) = authorizer(provider, places) else {
             continue;
         };
         let made = match found.contains_key(&provider.name) {

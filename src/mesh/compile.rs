@@ -6,6 +6,7 @@ use std::sync::Arc;
 use api::snapshot::Snapshot;
 use base::Problem;
 
+use crate::providers::Directory;
 use crate::update::{
     for_gateways, for_modes, for_policies, for_routes, for_rules, for_services, for_telemetry,
 };
@@ -25,11 +26,12 @@ pub fn compile(snapshot: &Snapshot) -> (Mesh, Vec<Problem>) {
     let snapshot = visibility::discovered(snapshot).into_owned();
     let (routings, problems) = routes::collect(&for_routes(&snapshot), DOMAIN);
     let services = services::collect(&for_services(&snapshot), DOMAIN);
-    let telemetry = telemetry::collect(&for_telemetry(&snapshot), &services);
+    let places = Directory::of(&snapshot.mesh, &services);
+    let telemetry = telemetry::collect(&for_telemetry(&snapshot), &places);
     let mut mesh = Mesh {
         config: snapshot.mesh.clone(),
         domain: DOMAIN.to_owned(),
-        authorizers: authorizers::collect(&snapshot.mesh, &services).into(),
+        authorizers: authorizers::collect(&snapshot.mesh, &places).into(),
         services,
         routings,
         gateways: gateways::collect(&for_gateways(&snapshot)),

@@ -18,7 +18,7 @@ pub struct Destination {
 }
 
 /// Who declares the hosts that providers name, by namespace, with the ports that can be called there.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Directory {
     hosts: BTreeMap<String, BTreeMap<String, BTreeSet<u16>>>,
 }

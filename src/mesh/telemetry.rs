@@ -14,7 +14,6 @@ use api::snapshot::{Labels, Object, Snapshot};
 use api::telemetry::{Mode, Telemetry as Written};
 use base::{ObjectRef, Problem};
 
-use crate::Service;
 use crate::attachment::attaches;
 use crate::providers::{Destination, Directory};
 
@@ -166,9 +165,9 @@ impl Known {
 }
 
 /// What a snapshot says of telemetry.
-pub(crate) fn collect(snapshot: &Snapshot, services: &[Arc<Service>]) -> Telemetries {
+pub(crate) fn collect(snapshot: &Snapshot, places: &Directory) -> Telemetries {
     let config = &snapshot.mesh;
-    let known = Known::of(config, &Directory::of(config, services));
+    let known = Known::of(config, places);
     let mut by_namespace: BTreeMap<String, Vec<Arc<Object<Written>>>> = BTreeMap::new();
     for telemetry in snapshot.telemetries.values() {
         let namespace = telemetry.meta.namespace().to_owned();

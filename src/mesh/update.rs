@@ -11,6 +11,7 @@ use api::snapshot::Snapshot;
 use base::Problem;
 
 use crate::compile::DOMAIN;
+use crate::providers::Directory;
 use crate::{
     Mesh, authorization, authorizers, gateways, mutual_tls, routes, services, telemetry,
     traffic_policy, visibility,
@@ -93,11 +94,11 @@ pub(crate) fn for_policies(of: &Snapshot) -> Snapshot {
     }
 }
 
-/// The tables that telemetry is made from: providers name services.
+/// The table that telemetry is made from, beside where the services of providers are.
 pub(crate) fn for_telemetry(of: &Snapshot) -> Snapshot {
     Snapshot {
         telemetries: of.telemetries.clone(),
-        ..for_services(of)
+        ..settings(of)
     }
 }
 
@@ -159,20 +160,21 @@ pub fn update(mesh: &Mesh, snapshot: &Snapshot) -> (Mesh, Vec<Problem>) {
             after.policies = policies.into();
         }
     }
+    if !same_or_equal(&snapshot.mesh, &mesh.config) {
+        after.config = snapshot.mesh.clone();
+    }
+    let places = Directory::of(&after.config, &after.services);
+    let moved = !all_same(&after.services, &mesh.services)
+        && places != Directory::of(&mesh.config, &mesh.services);
     let of = for_telemetry(&snapshot);
-    if !of.is(&for_telemetry(before)) {
-        let telemetry = telemetry::collect(&of, &after.services);
+    if moved || !of.is(&for_telemetry(before)) {
+        let telemetry = telemetry::collect(&of, &places);
         if telemetry != *mesh.telemetry {
             after.telemetry = telemetry.into();
         }
     }
-    if !same_or_equal(&snapshot.mesh, &mesh.config) {
-        after.config = snapshot.mesh.clone();
-    }
-    let providers = &after.config.extension_providers;
-    let hosts = providers.is_empty() || all_same(&after.services, &mesh.services);
-    if !hosts || *providers != mesh.config.extension_providers {
-        let authorizers = authorizers::collect(&after.config, &after.services);
+    if moved || !Arc::ptr_eq(&after.config, &mesh.config) {
+        let authorizers = authorizers::collect(&after.config, &places);
         if authorizers != *mesh.authorizers {
             after.authorizers = authorizers.into();
         }

@@ -65,12 +65,14 @@ impl<T: PartialEq> Table<T> {
 
     /// The objects of one namespace.
     pub fn in_namespace(&self, namespace: &str) -> impl Iterator<Item = &Arc<T>> + use<'_, T> {
-        let first = Key::new(namespace, "");
-        let own = first.namespace.clone();
-        self.0
-            .range(first..)
-            .take_while(move |(key, _)| key.namespace == own)
-            .map(|(_, value)| value)
+        // Many a mesh has none of a kind that every proxy is asked about.
+        let any = (!self.0.is_empty()).then(|| {
+            let first = Key::new(namespace, "");
+            let own = first.namespace.clone();
+            let from = self.0.range(first..);
+            from.take_while(move |(key, _)| key.namespace == own)
+        });
+        any.into_iter().flatten().map(|(_, value)| value)
     }
 
     /// Keeps only the objects of namespaces that are `seen`.
